@@ -208,6 +208,18 @@ def test_blocks_change_nothing(monkeypatch, block):
     assert_equals_refits(exact(), unseen.folds(3), by_sklearn)
 
 
+@pytest.mark.parametrize("n", [0, 1, 255, 256, 100_003])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_row_sums_lose_no_digits_in_float32(n, weighted):
+    """Far from the centre, as where the first block says little of the others."""
+    rng = np.random.default_rng(0)
+    x, w = (rng.random((n, 3)) + 1000).astype(np.float32), rng.random(n).astype(np.float32)
+    sums = closed_form.Summing(np.zeros(3), 1)
+    sums.add(x, np.zeros((n, 1)), w.astype(float) if weighted else None)
+    expected = (w[:, None] * x if weighted else x).sum(axis=0, dtype=np.float64)
+    np.testing.assert_allclose(sums.sums().rows, expected, rtol=2e-6)
+
+
 def test_copies_by_their_formula():
     """(F - m h ybar) / (1 - m h) for m copies of leverage h."""
     held = data()

@@ -98,7 +98,7 @@ class Summing:
             weighted, root = weights.astype(x.dtype)[:, None] * z, np.sqrt(weights).astype(x.dtype)[:, None] * z
             self._n += float(weights.sum())
             self._targets += y.T @ weights
-        self._rows += np.ones(len(z), z.dtype) @ weighted  # in half the time of a sum
+        self._rows += _sum_rows(weighted)
         self._cross += y.T @ weighted
         self._gram += root.T @ root  # NumPy uses the symmetry
 
@@ -111,6 +111,18 @@ class Summing:
     def sums(self) -> Sums:
         """Return the sums over all blocks; they share the arrays of this object."""
         return Sums(self._n, self._centre, self._rows, self._targets, self._gram, self._cross.T)
+
+
+SUMMED = 256  # rows that are summed in their own type, at most
+
+
+def _sum_rows(x: FloatArray) -> FloatArray:
+    """Sum the rows of x (m, d), float64 (d,): few by a product, in less time than by a sum, and these in float64."""
+    whole = len(x) // SUMMED
+    cut = whole * SUMMED
+    parts = np.ones(SUMMED, x.dtype) @ x[:cut].reshape(whole, SUMMED, x.shape[1])
+    total: FloatArray = parts.sum(axis=0, dtype=np.float64) + x[cut:].sum(axis=0, dtype=np.float64)
+    return total
 
 
 PANEL = 128  # number of columns that are whitened at a time
