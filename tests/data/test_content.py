@@ -83,6 +83,12 @@ def test_the_hash_is_of_the_numbers_not_of_how_halves_are_kept():
     assert len({d.fingerprint(full=True)["content"] for d in data}) == 1
 
 
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8"])
+def test_the_hash_is_of_the_numbers_not_of_the_order_of_their_bytes(kind):
+    x = np.random.default_rng(0).normal(size=(40, 5)).astype(f"<{kind}")
+    assert (hash_rows(x.astype(f">{kind}")) == hash_rows(x)).all()
+
+
 def test_few_values_make_no_false_copies():
     """Every pattern of 16 bits, as numbers whose lower bits are all 0."""
     bits = (np.arange(2**16)[:, None] >> np.arange(16)) & 1

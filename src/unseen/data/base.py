@@ -377,7 +377,8 @@ def hash_rows(array: npt.NDArray[Any]) -> Hashes:
 
 def _hash_block(rows: npt.NDArray[Any]) -> Hashes:
     if rows.dtype.kind == "f":
-        rows = np.add(rows, 0.0, dtype=np.float32 if rows.dtype == np.float16 else rows.dtype)
+        own = rows.dtype.newbyteorder("=")  # files may hold the other byte order
+        rows = np.add(rows, 0.0, dtype=np.float32 if own == np.float16 else own)
     content = rows.view(np.uint8)
     if content.shape[1] % 4:
         content = np.pad(content, ((0, 0), (0, -content.shape[1] % 4)))
