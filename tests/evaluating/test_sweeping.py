@@ -10,6 +10,7 @@ from unseen.core import seeds
 from unseen.engine.runs import MemoryRun
 from unseen.engine.work import Work
 from unseen.evaluating.methods import Method, Selector, slug
+from unseen.evaluating.statistics import doubt_accuracy
 from unseen.learners.sklearn import SklearnLearner
 
 X, Y = load_digits(return_X_y=True)
@@ -121,11 +122,19 @@ def test_sweep_and_advise_tell_where_accuracy_says_little():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(400, 3)), (np.arange(400) % 20 == 0).astype(int)  # noise: nothing can be learned
     caption = unseen.sweep(X, y, keep=[0.5], methods=["random"], learner="logistic", seeds=2).caption()
-    assert "Accuracy says little here: sklearn:LogisticRegression trained on everything" in caption
+    assert "Accuracy says little here: logistic regression trained on everything" in caption
     advice = unseen.advise(X, y, method="el2n/top", learner="logistic", step=0.5, searching=1, seeds=3)
-    assert advice.about["doubt"].startswith("accuracy says little here")
+    assert advice.about["doubt"].startswith("accuracy says little here: logistic regression trained")
     assert "accuracy says little here" in repr(advice)
     assert "says little" not in swept().caption()
+
+
+def test_where_classes_are_even_the_reason_is_that_the_model_hardly_learns():
+    assert "look at the recall" in (doubt_accuracy(0.96, [96, 4]) or "")
+    assert "look at the recall" in (doubt_accuracy(0.99, [0, 100]) or "")  # one class alone
+    assert (doubt_accuracy(0.51, [50, 50]) or "").endswith("; a model that hardly learns tells no training sets apart")
+    assert doubt_accuracy(0.6, [50, 50]) is None
+    assert doubt_accuracy(float("nan"), [96, 4]) is None
 
 
 def test_the_figure_is_drawn(tmp_path):

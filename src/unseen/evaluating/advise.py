@@ -32,6 +32,7 @@ from unseen.evaluating.statistics import (
     without_nan,
 )
 from unseen.evaluating.trials import Difference, TrialOptions, Trials, open_data, split_train_test
+from unseen.learners.base import in_words
 from unseen.rules.base import checked_features
 
 FILE = "advice.json"  # in the directory of a run
@@ -266,7 +267,8 @@ class _Search:
                 beside = against_random(to_random.replicates, sampling=to_random.sampling)
                 break
         about = self.trials.about(origin)
-        if (doubt := doubt_accuracy(self.full, about.get("of_class"), about["trainee"])) is not None:
+        trainee = in_words({"learner": about["trainee"]})
+        if (doubt := doubt_accuracy(self.full, about.get("of_class"), trainee)) is not None:
             about["doubt"] = doubt
         return Advice(
             prune=confirmed,

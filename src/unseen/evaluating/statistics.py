@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray
 from unseen.errors import ArgumentError
-from unseen.rules.registry import LEAST_STRENGTH
+from unseen.rules.registry import LEAST_STRENGTH, UNEVEN
 
 Word = Literal["lossless", "loses", "better", "worse", "undecided"]
 
@@ -138,15 +138,21 @@ def doubt_accuracy(accuracy: float, sizes: Sequence[int] | None, trainee: str = 
         sizes: test samples of each class (C,), or None where there are no classes.
         trainee: the learner that was trained, in words.
 
-    >>> doubt_accuracy(0.982, [982, 18], "random forest").split(";")[0]
-    'accuracy says little here: random forest trained on everything is right on 98.2%, the largest class is 98.2%'
+    >>> doubt_accuracy(0.982, [982, 18], "random forest").split(", the")[0]
+    'accuracy says little here: random forest trained on everything is right on 98.2%'
     >>> doubt_accuracy(0.99, [982, 18])
+    >>> doubt_accuracy(0.51, [50, 50]).split("; ")[1]
+    'a model that hardly learns tells no training sets apart'
     """
-    if not sizes or accuracy - max(sizes) / sum(sizes) >= LEAST_STRENGTH * (1 - max(sizes) / sum(sizes)):
+    largest = max(sizes) / sum(sizes) if sizes else float("nan")
+    if not accuracy - largest < LEAST_STRENGTH * (1 - largest):  # nor where either is not known
         return None
+    rest = "look at the recall of classes"
+    if largest * len(sizes or ()) < UNEVEN:
+        rest = "a model that hardly learns tells no training sets apart"
     return (
         f"accuracy says little here: {trainee or 'a model'} trained on everything is right on {accuracy:.1%}, the "
-        f"largest class is {max(sizes) / sum(sizes):.1%}; look at the recall of classes"
+        f"largest class is {largest:.1%} of the test set; {rest}"
     )
 
 

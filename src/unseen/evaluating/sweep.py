@@ -25,6 +25,7 @@ from unseen.evaluating.methods import FULL, Method, usual_methods
 from unseen.evaluating.result import markdown_table
 from unseen.evaluating.statistics import Interval, doubt_accuracy, interval, paired
 from unseen.evaluating.trials import CellKey, TrialOptions, Trials, open_data, split_train_test
+from unseen.learners.base import in_words
 from unseen.rules.budgets import amounts
 
 BASELINES = (FULL, "random")
@@ -184,7 +185,8 @@ class Sweep:
     def caption(self) -> str:
         """Describe the numbers of the table in words."""
         about = self.about
-        doubt = doubt_accuracy(float(self.accuracies(FULL, 0).mean()), about.get("of_class"), about["trainee"])
+        trainee = in_words({"learner": about["trainee"]})
+        doubt = doubt_accuracy(float(self.accuracies(FULL, 0).mean()), about.get("of_class"), trainee)
         told = "" if doubt is None else f" {doubt[0].upper()}{doubt[1:]}."
         return (
             f"{self.metric.capitalize()} in %, after the last epoch, on {about['n_test']:,} samples ({about['test']}); "
