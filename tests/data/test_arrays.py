@@ -267,6 +267,41 @@ def test_values_beside_a_path_or_a_data_set_are_refused(tmp_path):
             unseen.prune(source, Y, keep=0.5)
 
 
+class ByRow:
+    """Inputs that are read by row, without their labels."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, row):
+        return self.rows[row]
+
+
+def test_inputs_that_are_read_by_row_are_no_data_set():
+    np.testing.assert_array_equal(everything(from_arrays(ByRow(X), Y)), X)
+    assert from_arrays(ByRow(["a b", "c d", "e f", "g h"]), Y).kind == "text"
+    for pairs in (ByRow(list(zip(X, Y, strict=True))), ByRow([{"x": x, "y": y} for x, y in zip(X, Y, strict=True)])):
+        with pytest.raises(ArgumentError, match="is a data set, which has its own: leave them out"):
+            from_arrays(pairs, Y)
+
+
+def test_names_out_of_an_array_are_names(tmp_path):
+    """As of `frame.columns.to_numpy()` or of a loop over an array of names."""
+    frame = pd.DataFrame({"a": X[:, 0], "kind": Y, "split": ["train", "train", "train", "test"]})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    np.savez(tmp_path / "t.npz", x=X, kind=Y)
+    name = np.array(["kind"])[0]
+    for source in (frame, tmp_path / "t.csv", tmp_path / "t.npz"):
+        assert len(resolve(source, label=name)) == 4
+    assert len(resolve(frame, label=name, split=np.array(["train"])[0])) == 3
+    for wrong in (np.array("kind"), np.int64(1)):
+        with pytest.raises(ArgumentError, match="label must be the name of one column"):
+            resolve(frame, label=wrong)
+
+
 def test_a_part_of_a_memory_map_is_sent_as_it_is(tmp_path):
     np.save(tmp_path / "x.npy", X)
     data = from_arrays(np.load(tmp_path / "x.npy", mmap_mode="r")[1:3], [0, 1])

@@ -88,13 +88,23 @@ def _refuse_data_set(X: Any) -> None:
             f"{str(X)!r}: name the labels by label= or the target by target=, or load the inputs (numpy.load reads a "
             ".npy file)"
         )
-    by_row = hasattr(X, "__getitem__") and not isinstance(X, (Sequence, Mapping))  # as a data set in torch
-    by_row = by_row and not hasattr(X, "shape") and not hasattr(X, "__array__")
-    if isinstance(X, Data) or by_row or hasattr(X, "with_format"):  # which one of Hugging Face has
+    if isinstance(X, Data) or _gives_tuples(X) or hasattr(X, "with_format"):  # which one of Hugging Face has
         raise ArgumentError(
             f"labels and targets that are given as values go with arrays or frames, but {type(X).__name__} is a data "
             "set, which has its own: leave them out, or give the inputs alone as an array"
         )
+
+
+def _gives_tuples(X: Any) -> bool:
+    """Tell whether entries are inputs with more beside, as of a data set in torch, and not the inputs alone."""
+    is_array = hasattr(X, "shape") or hasattr(X, "__array__")
+    if is_array or isinstance(X, (Sequence, Mapping)) or not hasattr(X, "__getitem__"):
+        return False
+    try:
+        first = X[0]
+    except Exception:  # code of the user's: there are no entries to make an array of
+        return True
+    return isinstance(first, (tuple, Mapping))
 
 
 def from_values(

@@ -279,7 +279,7 @@ class Format(ABC):
         """Refuse values where a name is wanted, as of labels; only beside arrays a target is values."""
         if name not in COLUMNS or name == "features" or isinstance(self.source, tuple):
             return
-        if hasattr(value, "shape") or (isinstance(value, (list, tuple)) and len(value) > 1):
+        if getattr(value, "shape", ()) or (isinstance(value, (list, tuple)) and len(value) > 1):
             such = {"label": "(X, y)", "target": "(X, target=y)"}.get(name, "(X, y, ids=ids, groups=groups)")
             verb = "unseen.prune" if name in ("label", "target") else "unseen.data.from_arrays"
             raise ArgumentError(
