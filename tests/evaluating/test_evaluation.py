@@ -376,8 +376,8 @@ def test_mean_recall_is_that_of_scikit_learn():
 def test_it_is_told_where_accuracy_says_little():
     found = uneven([1.0, 0.0, 0.0, 0.0])
     assert found.doubt() == (
-        "accuracy says little here: ridge regression trained on everything is right on 97.0%, the largest class is "
-        "97.0% of the test set; look at the recall of classes"
+        "accuracy says little here: ridge regression trained on everything is right on 97.0 %, the largest class is "
+        "97.0 % of the test set; look at the recall of classes"
     )
     assert found.doubt() in found.to_markdown()
     assert uneven([1.0, 0.5, 0.5, 0.0]).doubt() is None

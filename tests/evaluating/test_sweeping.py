@@ -125,7 +125,7 @@ def test_sweep_and_advise_tell_where_accuracy_says_little():
     assert "Accuracy says little here: logistic regression trained on everything" in caption
     advice = unseen.advise(X, y, method="el2n/top", learner="logistic", step=0.5, searching=1, seeds=3)
     assert advice.about["doubt"].startswith("accuracy says little here: logistic regression trained")
-    assert "accuracy says little here" in repr(advice)
+    assert repr(advice).endswith(f"; {advice.about['doubt']})")  # behind what is advised, and not in its midst
     assert "says little" not in swept().caption()
 
 

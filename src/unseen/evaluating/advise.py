@@ -185,13 +185,14 @@ class Advice:
 
     def __repr__(self) -> str:
         kind = "" if self.estimate is None else f"{self.estimate}: "
-        kind += f"{self.about['doubt']}: " if "doubt" in self.about else ""
+        doubt = f"; {self.about['doubt']}" if "doubt" in self.about else ""
         if self.difference is None:
-            return f"Advice({kind}nothing can be pruned by {self.method}: {self.verdict.text})"
+            return f"Advice({kind}nothing can be pruned by {self.method}: {self.verdict.text}{doubt})"
         return (
-            f"Advice({kind}prune {self.prune:.0%} by {self.method}, keeping {self.budget:,} of {self.n:,}: "
-            f"{self.verdict.text}, {self.difference.text(sign=True)} points on {self.difference.n} fresh replicates)"
-        ).replace("%", " %")
+            f"Advice({kind}prune {100 * self.prune:.0f} % by {self.method}, keeping {self.budget:,} of {self.n:,}: "
+            f"{self.verdict.text}, {self.difference.text(sign=True)} points on {self.difference.n} fresh replicates"
+            f"{doubt})"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the advice as JSON. A mean over one replicate has no interval: its bounds are null."""

@@ -139,7 +139,7 @@ def doubt_accuracy(accuracy: float, sizes: Sequence[int] | None, trainee: str = 
         trainee: the learner that was trained, in words.
 
     >>> doubt_accuracy(0.982, [982, 18], "random forest").split(", the")[0]
-    'accuracy says little here: random forest trained on everything is right on 98.2%'
+    'accuracy says little here: random forest trained on everything is right on 98.2 %'
     >>> doubt_accuracy(0.99, [982, 18])
     >>> doubt_accuracy(0.51, [50, 50]).split("; ")[1]
     'a model that hardly learns tells no training sets apart'
@@ -151,8 +151,8 @@ def doubt_accuracy(accuracy: float, sizes: Sequence[int] | None, trainee: str = 
     if largest * len(sizes or ()) < UNEVEN:
         rest = "a model that hardly learns tells no training sets apart"
     return (
-        f"accuracy says little here: {trainee or 'a model'} trained on everything is right on {accuracy:.1%}, the "
-        f"largest class is {largest:.1%} of the test set; {rest}"
+        f"accuracy says little here: {trainee or 'a model'} trained on everything is right on {100 * accuracy:.1f} %, "
+        f"the largest class is {100 * largest:.1f} % of the test set; {rest}"
     )
 
 
