@@ -144,6 +144,19 @@ def test_shares_that_leave_too_little_to_grow_from_are_not_tried(law):
     assert 0 < advice.prune < 0.9
 
 
+def test_shares_of_which_random_may_draw_one_class_are_not_tried():
+    """Of 320 samples ten are positive: a random tenth holds none of them in some replicate."""
+    rng = np.random.default_rng(0)
+    rare = (np.arange(400) % 32 == 0).astype(int)
+    inputs = rng.normal(size=(400, 3)) + 5 * rare[:, None]
+    advice = unseen.advise(inputs, rare, quick=True, step=0.1, seeds=3, searching=2, margin=0.05)
+    assert 0.5 < max(tried.prune for tried in advice.tried) < 0.9
+    with pytest.raises(unseen.ArgumentError, match="'random' keeps samples of one class only at a budget of 160"):
+        unseen.advise(
+            inputs, (np.arange(400) < 3).astype(int), method="el2n/top", learner=GaussianNB(), step=0.5, seeds=9
+        )
+
+
 def quickly(**changes):
     options = {"method": "folds:k=2/el2n/top", "seeds": 3, "step": 0.3, "margin": 0.03, "quick": True, "searching": 2}
     return unseen.advise(DATA if "features" not in changes else IMAGES, **{**options, **changes})

@@ -215,7 +215,10 @@ def test_a_run_of_a_sweep_is_loaded(tmp_path):
     assert content(unseen.load(tmp_path / "run")) == content(result)
 
 
-def test_a_coreset_of_one_class_is_refused_by_the_name_of_its_method():
+def test_random_samples_of_one_class_are_refused_by_the_name_of_the_method_before_any_training(monkeypatch):
+    monkeypatch.setattr(
+        "unseen.engine.executors.LocalExecutor.run", lambda *a, **k: pytest.fail("something was trained")
+    )
     X = np.random.default_rng(0).normal(size=(300, 3))
     with pytest.raises(unseen.ArgumentError, match="'random' keeps samples of one class only at a budget of 2"):
         unseen.sweep(X, (X[:, 0] > 0).astype(int), keep=[2], methods=["el2n/top"])

@@ -120,7 +120,13 @@ def advise(
             check_head(trials.scorer.learner, left.get("trainee"))
         shares = [round(step * i, 10) for i in range(1, int(np.ceil(1 / step - 1e-9)))]
         budgets = {share: trials.budget(prune=share) for share in shares}
-        shares = [share for share in shares if trials.possible(method, budgets[share], must=share == shares[0])]
+        drawn = [*range(searching), *(FRESH * (t + 1) + r for t in range(TRIES) for r in range(seeds))]
+        shares = [
+            share
+            for share in shares
+            if trials.possible(method, budgets[share], must=share == shares[0])
+            and trials.possible(RANDOM, budgets[share], drawn, must=share == shares[0])
+        ]
         budgets = {share: budgets[share] for share in shares}
         trials.open()
         trials.report("work", **_outlook(trials, method, budgets, searching, seeds, quick))

@@ -266,7 +266,7 @@ def sweep(
         budgets = _read_budgets(trials, keep, prune)
         for method in lines:
             for budget in budgets:
-                trials.check(method, budget)
+                trials.check(method, budget, range(seeds))
         trials.open()
         trials.report("work", **_outlook(trials, lines, budgets, seeds))
         with trials.session():

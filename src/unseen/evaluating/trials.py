@@ -147,20 +147,32 @@ class Trials:
         """Return a fraction or count of the training set as a count."""
         return budget_of(len(self.train), keep=keep, prune=prune)
 
-    def check(self, method: Method, budget: int) -> None:
-        """Refuse, before any training, a method that cannot choose this budget, or a budget too small to train on."""
+    def check(self, method: Method, budget: int, replicates: Iterable[int] = ()) -> None:
+        """Refuse, before any training, a method that cannot choose this budget, or a budget too small to train on.
+
+        A method that reads no scores is refused, too, if what it draws in one of the replicates is of one class.
+        """
         if budget < 2:
             raise ArgumentError(f"a coreset to train on needs at least 2 samples, got a budget of {budget}")
         self.trainer.check_batch(budget)
         self.trainee(budget)
         self.selector.check(method, budget)
+        if method.plan is None:
+            for replicate in replicates:
+                self._rows(method, budget, replicate)
 
     def possible(
-        self, method: Method, budget: int, *, must: bool, refusal: type[ArgumentError] = ArgumentError
+        self,
+        method: Method,
+        budget: int,
+        replicates: Iterable[int] = (),
+        *,
+        must: bool,
+        refusal: type[ArgumentError] = ArgumentError,
     ) -> bool:
         """Return whether `check` passes; raise the refusal where it `must`. A cutoff may be too large for a budget."""
         try:
-            self.check(method, budget)
+            self.check(method, budget, replicates)
         except refusal:
             if must:
                 raise
