@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -217,16 +218,16 @@ def _fit(
     embedding = embedder.fitted(source, seed, about["threads"])
     rows = len(source) + (0 if test is None else len(test))
     copies = source.duplicate_groups()
-    inputs = int(np.prod(source.sample_shape, dtype=np.int64)) * source.dtype.itemsize
+    alike = None if copies is None else np.unique(copies, return_counts=True)[1]  # the samples of each group of copies
     report(
         "embedding",
         n=len(source),
         test=rows - len(source),
         width=embedding.width,
         bytes=4 * rows * embedding.width,
-        memory=embedding.memory + embedding.block * (inputs + 4 * embedding.width),
-        copies=0 if copies is None else len(source) - len(np.unique(copies)),
-        most_copies=0 if copies is None else int(np.unique(copies, return_counts=True)[1].max()),
+        memory=embedding.memory + embedding.block * (source.sample_bytes + 4 * embedding.width),
+        copies=0 if alike is None else len(source) - len(alike),
+        most_copies=0 if alike is None else int(alike.max()),
         note=note(about),
     )
     return embedding
@@ -250,8 +251,7 @@ def is_there(folder: Path, about: Mapping[str, Any]) -> bool:
 
 def write(folder: Path, data: Data, embedding: Embedding, about: Mapping[str, Any], progress: Progress) -> None:
     """Write vectors, labels or target, ids and groups of one data set as npy files, and their provenance."""
-    arrays: dict[str, npt.NDArray[Any]]
-    arrays = {"y": data.labels} if data.targets is None else {"target": data.targets}
+    arrays: dict[str, npt.NDArray[Any]] = {"y": data.labels} if data.targets is None else {"target": data.targets}
     if not np.array_equal(data.ids, np.arange(len(data))):
         arrays["id"] = data.ids
     if data.groups is not None:
@@ -264,7 +264,7 @@ def write(folder: Path, data: Data, embedding: Embedding, about: Mapping[str, An
     fill(vectors, data, embedding, progress)
     vectors.flush()
     for name, array in arrays.items():
-        replace_file(folder / f"{name}.npy", lambda file, array=array: np.save(file, array, allow_pickle=False))  # type: ignore[misc]
+        replace_file(folder / f"{name}.npy", partial(np.save, arr=array, allow_pickle=False))
     provenance = {**about, "class_names": list(data.class_names), "columns": embedding.width, "n": len(data)}
     text = json.dumps(provenance, indent=2, sort_keys=True) + "\n"
     replace_file(folder / PROVENANCE, lambda file: file.write(text.encode()))
@@ -272,9 +272,10 @@ def write(folder: Path, data: Data, embedding: Embedding, about: Mapping[str, An
 
 def fill(vectors: npt.NDArray[np.float32], data: Data, embedding: Embedding, progress: Progress) -> None:
     """Fill an array with the vectors of all samples, block by block. Exact copies get one and the same vector."""
-    copies = data.duplicate_groups()
-    _, heads, group = np.unique(np.arange(len(data)) if copies is None else copies, True, True)
-    first = heads[group]
+    first = np.arange(len(data))  # of each sample, the first row that holds the same input
+    if (copies := data.duplicate_groups()) is not None:
+        _, heads, group = np.unique(copies, return_index=True, return_inverse=True)
+        first = heads[group]
     for start in range(0, len(data), embedding.block):
         rows = np.arange(start, min(len(data), start + embedding.block))
         own = rows[first[rows] == rows]

@@ -152,7 +152,7 @@ def _vectors(output: Any, count: int, name: str) -> npt.NDArray[np.float32]:
 
 
 def _sentences(folder: Path, device: str, batch_size: int) -> Of:
-    module = _library("sentence_transformers", "sentence-transformers")
+    module = _library("sentence_transformers")
     model = module.SentenceTransformer(
         str(folder), device=device, local_files_only=True, model_kwargs={"use_safetensors": True}
     ).eval()
@@ -161,7 +161,7 @@ def _sentences(folder: Path, device: str, batch_size: int) -> Of:
 
 
 def _texts(folder: Path, device: str) -> Of:
-    library, torch = _library("transformers", "transformers"), import_torch()
+    library, torch = _library("transformers"), import_torch()
     tokens = library.AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     model = _load_model(library, folder, device)
 
@@ -176,7 +176,7 @@ def _texts(folder: Path, device: str) -> Of:
 
 
 def _images(folder: Path, device: str) -> Of:
-    library, torch = _library("transformers", "transformers"), import_torch()
+    library, torch = _library("transformers"), import_torch()
     processor = library.AutoImageProcessor.from_pretrained(str(folder), local_files_only=True)
     model = _load_model(library, folder, device)
 
@@ -218,11 +218,12 @@ def import_torch() -> Any:
     return torch
 
 
-def _library(module: str, package: str) -> Any:
+def _library(module: str) -> Any:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
         return import_module(module)
     except ImportError as error:
+        package = module.replace("_", "-")
         raise MissingDependencyError(package, "embedding by a model in a folder", extra="embed") from error
 
 

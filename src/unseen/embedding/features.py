@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 import warnings
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -69,8 +68,7 @@ class Embedder(ABC):
 
 def block_of(data: Data, width: int) -> int:
     """Return the number of samples whose inputs and vectors take about 32 MiB."""
-    inputs = int(np.prod(data.sample_shape, dtype=np.int64)) * data.dtype.itemsize
-    return max(1, BLOCK_BYTES // (inputs + 4 * width))
+    return max(1, BLOCK_BYTES // (data.sample_bytes + 4 * width))
 
 
 def whole(name: str, value: object, least: int = 1) -> int:
@@ -295,7 +293,7 @@ class Filters:
 
         # One image a thread: its responses stay in the cache, and so small a product is slower on several threads.
         with threadpool_limits(limits=1), ThreadPoolExecutor(threads) as pool_of_threads:
-            deque(pool_of_threads.map(one, range(len(images))), maxlen=0)
+            list(pool_of_threads.map(one, range(len(images))))
         np.subtract(out, THRESHOLD, out=out)
         np.sqrt(np.maximum(out, 0, out=out), out=out)
         return out.reshape(len(images), -1)
