@@ -28,13 +28,11 @@ class Classifier(nn.Module):
         return logits
 
 
-def mlp(
-    *, classes: int, features: int = 0, channels: int = 0, image_size: tuple[int, int] = (0, 0), width: int = 256
-) -> Classifier:
-    """Make two hidden layers of rectified units on vectors, or on images laid out as vectors."""
+def mlp(*, classes: int, features: int = 0, channels: int = 0, image_size: tuple[int, int] = (0, 0)) -> Classifier:
+    """Make two hidden layers of 256 rectified units on vectors, or on images laid out as vectors."""
     inputs = features or channels * image_size[0] * image_size[1]
-    body = nn.Sequential(nn.Flatten(), nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
-    return Classifier(body, width, classes)
+    body = nn.Sequential(nn.Flatten(), nn.Linear(inputs, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU())
+    return Classifier(body, 256, classes)
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, *, pool: bool = False) -> nn.Sequential:
