@@ -114,16 +114,16 @@ def test_the_normaliser_is_exact_and_independent_of_row_order():
         ids = rng.permutation(5000)
         train_rows = np.flatnonzero(rng.random(5000) < 0.7)
         held = Held(Arrays(x, np.zeros(5000), classes=2), device=CPU, place=CPU)
-        normaliser = fit_normaliser(held, ids, train_rows, device=CPU)
+        normaliser = fit_normaliser(held, ids, train_rows)
         flat = x[train_rows].reshape(-1, 3).astype(np.float64)
         np.testing.assert_allclose(normaliser.mean.numpy(), flat.mean(0), rtol=1e-6)
         np.testing.assert_allclose(1 / normaliser.scale.numpy(), flat.std(0), rtol=1e-6)
-        again = fit_normaliser(held, ids, rng.permutation(train_rows), device=CPU)
+        again = fit_normaliser(held, ids, rng.permutation(train_rows))
         assert torch.equal(normaliser.mean, again.mean)
         assert torch.equal(normaliser.scale, again.scale)
 
 
 def test_a_constant_feature_is_only_centred():
     held = Held(Arrays(np.full((5, 2), 3, np.float32), np.zeros(5), classes=2), device=CPU, place=CPU)
-    normaliser = fit_normaliser(held, np.arange(5), np.arange(5), device=CPU)
+    normaliser = fit_normaliser(held, np.arange(5), np.arange(5))
     assert normaliser(torch.full((1, 2), 3.0)).tolist() == [[0, 0]]

@@ -115,7 +115,7 @@ def open_inputs(
 
     By default that is half of the free memory; of the host's, so many processes (`sharers`) take as much each.
     """
-    size = len(data) * int(np.prod(data.sample_shape)) * np.dtype(data.dtype).itemsize
+    size = len(data) * data.sample_bytes
     host = torch.device("cpu")
     for place in dict.fromkeys((device, host)):
         share = 2 * sharers if place == host else 2
@@ -148,9 +148,7 @@ class Normaliser:
         return (raw.to(torch.float32) - self.mean).mul_(self.scale)  # never in place: it may be the data itself
 
 
-def fit_normaliser(
-    inputs: Inputs, ids: IdArray, train: IntArray, team: Team = ALONE, *, device: torch.device
-) -> Normaliser:
+def fit_normaliser(inputs: Inputs, ids: IdArray, train: IntArray, team: Team = ALONE) -> Normaliser:
     """Fit mean and deviation of the training rows, the last axis kept apart; their order has no effect on a bit.
 
     No other row is read, and NaN and infinity are refused. The processes of a team share the reading.
@@ -167,7 +165,7 @@ def fit_normaliser(
     else:
         mean, deviation = _float_moments(inputs, ids, mine, channels, team)
     scale = 1 / np.where(deviation > 0, deviation, 1.0)
-    return Normaliser(*(torch.from_numpy(values.astype(np.float32)).to(device) for values in (mean, scale)))
+    return Normaliser(*(torch.from_numpy(values.astype(np.float32)).to(inputs.device) for values in (mean, scale)))
 
 
 def _exact_moments(
@@ -220,8 +218,7 @@ class Draws:
     """The random changes of m images; None for a change that is not made."""
 
     flips: Tensor | None  # bool (m,), mirrored left to right
-    # Int64 (m, 2), where the crop begins (down, right) in the image padded by `crop` on each side.
-    shifts: Tensor | None
+    shifts: Tensor | None  # int64 (m, 2), where the crop begins (down, right) in the image with its border
     holes: Tensor | None  # int64 (m, 2), the centre (down, right) of the square cut out
 
     def __getitem__(self, part: slice) -> Draws:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unseen.core.exposure import SIDES
+from unseen.core.exposure import SIDES, at_least
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.threads import default_threads, short_spins
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
@@ -123,9 +123,8 @@ class TorchLearner(Learner):
     ) -> None:
         load_torch()
         self.recipe = Recipe.named(recipe) if isinstance(recipe, str) else recipe
-        for name, value in (("data_workers", data_workers), ("memory_limit", memory_limit or 0)):
-            if not isinstance(value, int) or value < 0:
-                raise ArgumentError(f"{name} must be an integer of at least 0, got {value!r}")
+        at_least("data_workers", data_workers, 0)
+        at_least("memory_limit", memory_limit or 0, 0)
         self.device = str(device)
         if self.recipe.precision == "auto":  # fixed here, too
             from unseen.learners.torch.runtime import has_bf16_units
@@ -176,9 +175,9 @@ class TorchLearner(Learner):
 
     def steps(self, samples: int) -> int:
         """Count the optimiser steps of one training on so many samples."""
-        size = self.recipe.batch_size
-        alone = size > 1 and samples > size and samples % size == 1  # joins the batch before it
-        return self.recipe.epochs * (-(-samples // size) - alone)
+        from unseen.learners.torch.loop import batched
+
+        return self.recipe.epochs * len(batched(np.arange(samples), self.recipe.batch_size))
 
     def with_epochs(self, epochs: int) -> TorchLearner:
         """Return the same learner, trained for another number of epochs."""
@@ -255,8 +254,8 @@ class TorchLearner(Learner):
         with borrowed(self.recipe, device, self.threads), explained(self.recipe, device):
             training = TorchTraining(self.recipe, data, fit, self._inputs(data, device, team.local), device, seed, team)
             last = self.recipe.epochs
-            wished = [sink.wants(side, epoch, last) for epoch in range(1, last + 1) for side in SIDES]
-            if any("features" in words for words in wished) and last_linear(training.model) is None:
+            wished = {word for epoch in range(1, last + 1) for side in SIDES for word in sink.wants(side, epoch, last)}
+            if "features" in wished and last_linear(training.model) is None:
                 raise ArgumentError(
                     "features need a network with a torch.nn.Linear (they are the input of the last one), but "
                     f"{self.recipe.network!r} has none; choose scores without features, or another network"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -40,10 +41,23 @@ def to_array(tensor: Tensor) -> npt.NDArray[Any]:
 
 def unpack_model(model: nn.Module, arrays: Arrays) -> None:
     """Load the parameters and buffers of a model in place; refuse other names or shapes."""
-    state = model.state_dict()
-    _same("model", {name: tuple(t.shape) for name, t in state.items()}, arrays)
-    for name, tensor in state.items():
-        _copy(tensor, arrays[name])
+    _load("model", model.state_dict(), arrays)
+
+
+def _load(what: str, tensors: Mapping[str, Tensor], arrays: Arrays) -> None:
+    """Copy each array into the tensor of its name; refuse other names or shapes."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    got = {name: array.shape for name, array in arrays.items()}
+    if got != shapes:
+        differ = sorted(name for name in {*shapes, *got} if shapes.get(name) != got.get(name))
+        raise CorruptFileError(
+            f"the checkpoint must hold the {what} state of this network, but these entries differ: "
+            f"{', '.join(differ[:5])}; delete the checkpoint of this fit to train it again"
+        )
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            source = torch.from_numpy(np.array(arrays[name]))
+            tensor.copy_(source.view(torch.bfloat16) if tensor.dtype == torch.bfloat16 else source)
 
 
 class SGD:
@@ -106,25 +120,7 @@ class SGD:
 
     def restore(self, arrays: Arrays) -> None:
         """Give each parameter its momentum back."""
-        _same("optim", {name: tuple(self.buffers[name].shape) for name in arrays if name in self.buffers}, arrays)
-        for name, array in arrays.items():
-            _copy(self.buffers[name], array)
-
-
-def _copy(target: Tensor, array: npt.NDArray[Any]) -> None:
-    source = torch.from_numpy(np.array(array))
-    with torch.no_grad():
-        target.copy_(source.view(torch.bfloat16) if target.dtype == torch.bfloat16 else source)
-
-
-def _same(what: str, shapes: Mapping[str, tuple[int, ...]], arrays: Arrays) -> None:
-    got = {name: array.shape for name, array in arrays.items()}
-    if got != dict(shapes):
-        differ = sorted(name for name in {*shapes, *got} if shapes.get(name) != got.get(name))
-        raise CorruptFileError(
-            f"the checkpoint must hold the {what} state of this network, but these entries differ: "
-            f"{', '.join(differ[:5])}; delete the checkpoint of this fit to train it again"
-        )
+        _load("optim", {name: buffer for name, buffer in self.buffers.items() if name in arrays}, arrays)
 
 
 _GRADIENT_FLOATS = 1 << 25  # 128 MiB of one-sample gradients at a time
@@ -173,8 +169,8 @@ def gradient_norms(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
     chunk = max(1, min(64, _GRADIENT_FLOATS // max(1, sum(p.numel() for p in trained.values()))))
     norms = []
     with evaluating(model), torch.enable_grad():
-        for some, these in zip(torch.split(inputs, chunk), torch.split(labels, chunk), strict=True):
-            gradients = each(trained, some, these)
+        for some_inputs, some_labels in zip(torch.split(inputs, chunk), torch.split(labels, chunk), strict=True):
+            gradients = each(trained, some_inputs, some_labels)
             squares = [g.detach().flatten(1).square().sum(dim=1) for g in gradients.values()]
             norms.append(torch.stack(squares).sum(dim=0).sqrt())
     return torch.cat(norms)
@@ -189,11 +185,8 @@ def network_for(data: Data, recipe: Recipe) -> nn.Module:
     return networks.build(recipe.network, classes=classes, channels=channels, image_size=(height, width))
 
 
-TRIED = 4  # samples in the forward pass whose memory is counted
-
-
 def network_bytes(recipe: Recipe, data: Data) -> tuple[float, float]:
-    """Count the bytes of a network in training, and those that a sample adds, by one forward pass on the processor."""
+    """Count the bytes of a network in training, and those that a sample adds, by a forward pass of 4 on the CPU."""
     kept: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
@@ -203,7 +196,7 @@ def network_bytes(recipe: Recipe, data: Data) -> tuple[float, float]:
 
     with torch.random.fork_rng([]):
         model = network_for(data, recipe).train()
-        inputs = torch.from_numpy(np.array(data.take(np.arange(len(data))[:TRIED]), np.float32))
+        inputs = torch.from_numpy(np.array(data.take(np.arange(len(data))[:4]), np.float32))
         if data.kind == "image":
             inputs = inputs.permute(0, 3, 1, 2)
         own = {p.untyped_storage().data_ptr() for p in model.parameters()}
@@ -226,7 +219,7 @@ def batched(rows: IntArray, size: int) -> list[IntArray]:
     starts = list(range(0, len(rows), size))
     if size > 1 and len(starts) > 1 and len(rows) - starts[-1] == 1:
         starts.pop()
-    return [rows[start:end] for start, end in zip(starts, [*starts[1:], len(rows)], strict=True)]
+    return [rows[start:end] for start, end in pairwise([*starts, len(rows)])]
 
 
 @dataclass
@@ -244,8 +237,6 @@ class TorchTraining:
     def __post_init__(self) -> None:
         recipe, device = self.recipe, self.device
         self._labels = torch.from_numpy(np.array(self.data.labels)).to(device)
-        self._in_train = np.zeros(len(self.data), bool)
-        self._in_train[self.fit.train] = True
         seed_global(seeds.derive(self.seed, "init", self.fit.repeat, self.fit.fold), torch.device("cpu"))
         self._images = self.data.kind == "image"
         self._layout = torch.channels_last if recipe.channels_last and self._images else torch.contiguous_format
@@ -255,15 +246,15 @@ class TorchTraining:
         self._call: Any = torch.compile(joined) if recipe.compile else joined
         self._optimiser = SGD(self.model, recipe)
         self._scaler: Any = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
-        self._normalise = fit_normaliser(self.inputs, self.data.ids, self.fit.train, self.team, device=device)
+        self._normalise = fit_normaliser(self.inputs, self.data.ids, self.fit.train, self.team)
         self._steps = recipe.epochs * len(batched(self.fit.train, recipe.batch_size))
         self._step = 0
 
     def epoch(self, epoch: int) -> float:
         """Train for one epoch, counted from 1; return the mean loss, and refuse one that is no longer finite."""
         fit = self.fit
-        ranked = seeds.order(self.seed, self.data.ids, "order", fit.repeat, epoch)
-        batches = batched(ranked[self._in_train[ranked]], self.recipe.batch_size)
+        order = seeds.order(self.seed, self.data.ids[fit.train], "order", fit.repeat, epoch)
+        batches = batched(fit.train[order], self.recipe.batch_size)
         own = (self.team.rank,) if self.team.rank else ()  # or all would drop alike
         seed_global(seeds.derive(self.seed, "dropout", fit.repeat, fit.fold, epoch, *own), self.device)
         draws = torch.Generator().manual_seed(seeds.derive(self.seed, "augment", fit.repeat, fit.fold, epoch))
