@@ -227,8 +227,8 @@ class Costs:
         self.largest, self.fits, self.n = Size.of(fit), self.sizes.total(), len(work.data)
         self.sample = DataSample(work.data, fit, job.seed)
         self.scores: Sequence[Score] = job.scores if self.largest.unseen + self.largest.seen else ()
-        self.epochs = int(work.learner.epochs or 1)
-        self.in_epochs = bool(work.learner.epochs) and work.learner.with_epochs(self.epochs) is not None
+        self.epochs = int(self.learner.epochs or 1)
+        self.in_epochs = bool(self.learner.epochs) and self.learner.with_epochs(self.epochs) is not None
         self.counted = self.operations(self.largest) is not None  # a closed form
         # Whether a learner in epochs holds the data set in memory: up to its limit, or half of the free memory.
         self.held = self.in_epochs and self.learner.holds(self.n * self.data.sample_bytes)
@@ -251,7 +251,7 @@ class Costs:
             )
 
     def _try(self, rows: int, seconds: float) -> list[_Trial]:
-        """Time fits for so many seconds, each on twice as many rows; the first runs cold, and counts only alone."""
+        """Time fits for so many seconds, each on twice as many rows; a cold first one counts if none follows."""
         most = len(self.sample.rows)
         rows = min(rows, most)
         first, start = self._fit(rows), perf_counter()
@@ -371,7 +371,9 @@ def operations(learner: Learner, size: Size, d: int, outputs: int, n: int, fits:
     """
     if isinstance(learner, RidgeLearner):
         return _ridge(learner, size, d, outputs, n, fits)
-    return _softmax(learner, size, outputs * (d + 1.0)) if isinstance(learner, SoftmaxLearner) else None
+    if isinstance(learner, SoftmaxLearner):
+        return _softmax(learner, size, outputs * (d + 1.0))
+    return None
 
 
 def _ridge(learner: RidgeLearner, size: Size, d: int, outputs: int, n: int, fits: int) -> float:

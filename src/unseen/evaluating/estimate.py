@@ -175,15 +175,15 @@ def estimate(
         raise ArgumentError(f"give gpus or jobs, not both, got gpus={gpus!r} and jobs={jobs!r}")
     if gpus is None and jobs is None and threads is None:
         jobs, threads = share_cores(source, learner, plan)
-    slots = 1 if gpus is None and jobs is None else gpus or jobs
+    slots = gpus or (1 if jobs is None else jobs)
     work = Work(source, learner, groups=None, jobs=slots, threads=threads)
     _check_gpus(work.learner, gpus)
     exposure = plan_of(plan, closed_form=work.learner.closed_form)
-    first = resolve_score(score if score is not None else "el2n" if source.targets is None else "loss")
-    predicts = source.targets is None and "logits" in work.learner.provides
     of_target = source.targets is not None
+    first = resolve_score(score if score is not None else "loss" if of_target else "el2n")
+    predicts = not of_target and "logits" in work.learner.provides
     choice = Choice.of(default_rule(first.direction, source.labels, predicts=predicts, of_target=of_target))
-    job = _job(work, exposure, choice.scores(first, exposure, also, classes=source.targets is None), seed)
+    job = _job(work, exposure, choice.scores(first, exposure, also, classes=not of_target), seed)
     budget = None if keep is None and prune is None else budget_of(len(source), **amounts(keep=keep, prune=prune))
     costs = Costs(work, job, SCORING_SECONDS)
     training = costs
@@ -194,22 +194,20 @@ def estimate(
         alone = _job(work, everything, [resolve_score("loss")], seed)
         training = Costs(work, alone, TRAINING_SECONDS)
     opening += _time_copies(source, costs) if groups == "duplicates" else 0.0
-    start_seconds = _time_start(costs, slots or 1)
-    return _add_up(costs, training, budget, slots or 1, Range.exactly(opening + start_seconds).widened())
+    opening += _time_start(costs, slots)
+    return _add_up(costs, training, budget, slots, Range.exactly(opening).widened())
 
 
 def _add_up(costs: Costs, training: Costs, budget: int | None, slots: int, opening: Range) -> Estimate:
     """Add up the costs of all fits."""
-    job, learner, largest, fits, n = costs.job, costs.learner, costs.largest, costs.fits, costs.n
-    one, once, at_once = costs.seconds(largest), costs.startup_seconds(), min(slots, fits)
-    every = Range.exactly(0.0)
-    for size, times in costs.sizes.items():
-        every += costs.seconds(size).times(times)
-    counted = [(costs.operations(size), times) for size, times in costs.sizes.items()]
-    hours = (every + once.times(at_once)).times((1 if on_gpu(learner) else costs.threads) / 3600)
+    job, learner, fits, n, sizes = costs.job, costs.learner, costs.fits, costs.n, costs.sizes.items()
+    gpu, at_once = on_gpu(learner), min(slots, fits)
+    one, startup = costs.seconds(costs.largest), costs.startup_seconds()
+    every = sum((costs.seconds(size).times(times) for size, times in sizes), Range.exactly(0.0))
+    busy = every + startup.times(at_once)  # of all processes together
     full = training.seconds(Size(n)) + training.startup_seconds()
     part = None if budget is None else training.seconds(Size(budget)) + training.startup_seconds()
-    busy = every.middle + once.middle * at_once
+    operations = Range.exactly(sum((costs.operations(size) or 0.0) * times for size, times in sizes))
     notes = [*costs.notes, *(f"trainee: {note}" for note in training.notes if training.learner != learner)]
     if one.middle < SHORT:
         notes.append(
@@ -217,28 +215,26 @@ def _add_up(costs: Costs, training: Costs, budget: int | None, slots: int, openi
             "measured, since joining the fits, choosing and the table are not counted"
         )
     if slots > fits:
-        notes.append(
-            f"the plan has {fits} fits, so {slots - fits} of {slots} {'GPUs' if on_gpu(learner) else 'jobs'} stand idle"
-        )
+        notes.append(f"the plan has {fits} fits, so {slots - fits} of {slots} {'GPUs' if gpu else 'jobs'} stand idle")
     return Estimate(
         n=n,
         budget=budget,
         fits=fits,
         epochs=costs.epochs,
-        samples_trained=costs.epochs * sum(size.samples * times for size, times in costs.sizes.items()),
-        samples_watched=sum(costs.looks(size) * times for size, times in costs.sizes.items()),
-        operations=None if counted[0][0] is None else Range.exactly(sum((c or 0.0) * times for c, times in counted)),
+        samples_trained=costs.epochs * sum(size.samples * times for size, times in sizes),
+        samples_watched=sum(costs.looks(size) * times for size, times in sizes),
+        operations=operations if costs.counted else None,
         slots=slots,
-        unit="GPU" if on_gpu(learner) else "core",
+        unit="GPU" if gpu else "core",
         fit_seconds=one,
         opening_seconds=opening,
-        wall_seconds=opening + once + (every if slots == 1 else one.times(-(-fits // slots))),
-        hours=hours,
-        memory_bytes=costs.memory + Range.exactly(_state_bytes(job, largest)),
+        wall_seconds=opening + startup + (every if slots == 1 else one.times(-(-fits // slots))),
+        hours=busy.times((1 if gpu else costs.threads) / 3600),
+        memory_bytes=costs.memory + Range.exactly(_state_bytes(job, costs.largest)),
         storage_bytes=_storage(costs, at_once),
         full_seconds=full,
         coreset_seconds=part,
-        pays_after=None if part is None else pays_back(busy, full.middle, part.middle),
+        pays_after=None if part is None else pays_back(busy.middle, full.middle, part.middle),
         about={
             "learner": learner.describe(),
             "trainee": training.learner.describe(),

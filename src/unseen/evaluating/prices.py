@@ -72,12 +72,18 @@ def total(prices: Iterable[Price]) -> Price | None:
     every = list(prices)
     if not every:
         return None
-    seen = [price.samples for price in every]
     return Price(
         sum(price.trainings for price in every),
         sum(price.seconds for price in every),
-        None if None in seen else sum(s for s in seen if s is not None),
+        _sum_if_known(price.samples for price in every),
     )
+
+
+def _sum_if_known(values: Iterable[float | None]) -> float | None:
+    """Add up numbers; None where one of them is not known, or there are none."""
+    every = list(values)
+    known = [value for value in every if value is not None]
+    return sum(known) if known and len(known) == len(every) else None
 
 
 def of_arms(events: Sequence[Mapping[str, Any]], files: Mapping[str, str]) -> dict[str, Price]:
@@ -112,16 +118,11 @@ def worth(path: Path, n: int) -> float | None:
     """
     if any(path.rglob("parts/*/manifest.json")):
         return None
-    sizes: dict[str, int | None] = {}
-    ended = []
-    for event in RunDirectory(path).events():
-        if event.get("kind") == "fit_start":
-            sizes[event["fit"]] = event.get("samples")
-        elif event.get("kind") == "fit_end":
-            ended.append(event["fit"])
-    trained = [sizes.get(fit) for fit in dict.fromkeys(ended)]
-    known = [size for size in trained if size is not None]
-    return sum(known) / n if known and len(known) == len(trained) else None
+    events = RunDirectory(path).events()
+    sizes = {event["fit"]: event.get("samples") for event in events if event.get("kind") == "fit_start"}
+    ended = {event["fit"] for event in events if event.get("kind") == "fit_end"}
+    trained = _sum_if_known(sizes.get(fit) for fit in ended)
+    return None if trained is None else trained / n
 
 
 def pays_back(cost: float, full: float, part: float) -> int | None:
