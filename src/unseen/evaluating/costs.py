@@ -171,8 +171,9 @@ class DataSample:
         self.rows = rows[np.concatenate([first, rest if in_shards else rng.permutation(rest)])]
         self._sides = [np.isin(self.rows, side) for side in (fit.train, fit.unseen, fit.seen)]
         if fit.apart is not None:
-            order = np.argsort(fit.unseen, kind="stable")
-            self._apart = fit.apart[order].take(np.searchsorted(fit.unseen[order], self.rows), mode="clip")
+            apart = np.zeros(n, np.int64)
+            apart[fit.unseen] = fit.apart
+            self._apart = apart[self.rows]
 
     def first(self, rows: int) -> tuple[Part, Fit]:
         """Return the first `rows` rows as a data set, and the fit restricted to them."""

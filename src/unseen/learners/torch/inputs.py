@@ -40,7 +40,6 @@ class Held:
 
     def __init__(self, data: Data, *, device: torch.device, place: torch.device) -> None:
         self.device = device
-        self.place = place
         whole = np.empty((len(data), *data.sample_shape), dtype=data.dtype)
         for rows in np.split(np.arange(len(data)), range(_CHUNK, len(data), _CHUNK)):
             whole[rows] = data.take(rows)
@@ -49,7 +48,7 @@ class Held:
     def batches(self, batches: Sequence[IntArray]) -> Iterator[Tensor]:
         """Yield a tensor for each array of rows, on the device: images (m, H, W, C) or vectors (m, d), as stored."""
         for rows in batches:
-            taken = self.tensor.index_select(0, torch.from_numpy(np.array(rows)).to(self.place))
+            taken = self.tensor.index_select(0, torch.from_numpy(np.array(rows)).to(self.tensor.device))
             yield taken.to(self.device, non_blocking=True)
 
 

@@ -226,11 +226,11 @@ def batched(rows: IntArray, size: int) -> list[IntArray]:
 class TorchTraining:
     """Trains one network on `fit.train`; everything random depends on (seed, repeat, fold, epoch) alone."""
 
-    recipe: Recipe  # how
+    recipe: Recipe
     data: Data  # ids and labels are read here, inputs from `inputs`
-    fit: Fit  # what to train on and what to watch
-    inputs: Inputs  # the raw inputs
-    device: torch.device  # where
+    fit: Fit
+    inputs: Inputs
+    device: torch.device
     seed: int  # the root seed
     team: Team = ALONE  # the processes that train together; all make the same calls, in the same order
 

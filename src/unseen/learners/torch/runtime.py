@@ -40,12 +40,13 @@ def find_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    refusal = ArgumentError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', got {name!r}")
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ArgumentError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', got {name!r}") from error
+        raise refusal from error
     if device.type not in ("cpu", "cuda"):
-        raise ArgumentError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', got {name!r}")
+        raise refusal
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         index = device.index if device.index is not None else (torch.cuda.current_device() if count else 0)
@@ -68,15 +69,13 @@ def has_bf16_units(device: torch.device) -> bool:
 
 @contextmanager
 def borrowed(recipe: Recipe, device: torch.device, threads: int) -> Iterator[None]:
-    """Set threads and switches for one fit; whatever it does to them and to random state is undone.
+    """Set threads and switches for one fit; at its end put them and the random state back.
 
     These settings belong to the process: two fits at once need two processes.
     """
-    before = torch.get_num_threads()
-    strict, benchmark = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng([device.index] if device.type == "cuda" else []))
-        stack.callback(torch.set_num_threads, before)
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(threads)
         # Batch normalisation and momentum drive many values below 1e-38, and CPUs compute with such numbers many times
         # more slowly than with zero: 18 s an epoch against 0.7 s in a convnet that showed it.
@@ -85,11 +84,11 @@ def borrowed(recipe: Recipe, device: torch.device, threads: int) -> Iterator[Non
         stack.callback(torch.set_flush_denormal, flushing)
         torch.set_flush_denormal(True)
         if device.type == "cuda":
-            stack.callback(setattr, torch.backends.cudnn, "benchmark", benchmark)
+            stack.callback(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
             torch.backends.cudnn.benchmark = not recipe.deterministic
         if recipe.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS refuses
-            stack.callback(torch.use_deterministic_algorithms, strict)
+            stack.callback(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled())
             torch.use_deterministic_algorithms(True)
         yield
 
@@ -217,7 +216,7 @@ class Team:
         return batches[self.rank :: self.size]
 
     def joined(self, model: nn.Module) -> nn.Module:
-        """Return what training calls in place of the model, which keeps the weights."""
+        """Prepare the model for training by the team; return what training calls in its place, with its weights."""
         if self.size == 1:
             return model
         # Batch normalisation in training takes the statistics of all slices together, by torch where it can do that.
@@ -255,7 +254,7 @@ class Team:
             return arrays
         packed = BytesIO()
         if self.leads and arrays is not None:
-            named: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+            named: dict[str, Any] = dict(arrays)
             np.savez(packed, **named)
         content = torch.from_numpy(np.frombuffer(packed.getvalue(), np.uint8).copy()).to(self.device)
         length = torch.tensor(len(content), device=self.device)
