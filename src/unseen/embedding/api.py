@@ -171,7 +171,7 @@ def embed(
         if out is None:
             embedding = _fit(embedder, source, None, seed, about, report)
             vectors = np.empty((len(source), embedding.width), np.float32)
-            fill(vectors, source, embedding, _progress(report, len(source), "train"))
+            fill(vectors, source, embedding, _progress(report, source, "train"))
             warn_if_seen(about, "memory")
             labelled = Labelling(source.ids, source.labels, source.class_names, source.groups, targets=source.targets)
             made = ArrayData(vectors, labelled, "vector", notes=[note(about)])
@@ -180,9 +180,9 @@ def embed(
         with NewFolder(Path(out)) as part:
             embedding = _fit(embedder, source, test_set, seed, about, report)
             about["versions"] = versions()
-            write(part, source, embedding, {**about, "part": "train"}, _progress(report, len(source), "train"))
+            write(part, source, embedding, {**about, "part": "train"}, _progress(report, source, "train"))
             if test_set is not None:
-                progress = _progress(report, len(test_set), TEST)
+                progress = _progress(report, test_set, TEST)
                 write(part / TEST, test_set, embedding, {**about, "part": TEST}, progress)
     return data_room.from_npz(out)
 
@@ -216,25 +216,25 @@ def _fit(
 ) -> Embedding:
     """Fit the embedding, and report the work ahead."""
     embedding = embedder.fitted(source, seed, about["threads"])
-    rows = len(source) + (0 if test is None else len(test))
+    n, n_test = len(source), 0 if test is None else len(test)
     copies = source.duplicate_groups()
     alike = None if copies is None else np.unique(copies, return_counts=True)[1]  # the samples of each group of copies
     report(
         "embedding",
-        n=len(source),
-        test=rows - len(source),
+        n=n,
+        test=n_test,
         width=embedding.width,
-        bytes=4 * rows * embedding.width,
+        bytes=4 * (n + n_test) * embedding.width,
         memory=embedding.memory + embedding.block * (source.sample_bytes + 4 * embedding.width),
-        copies=0 if alike is None else len(source) - len(alike),
+        copies=0 if alike is None else n - len(alike),
         most_copies=0 if alike is None else int(alike.max()),
         note=note(about),
     )
     return embedding
 
 
-def _progress(report: Report, n: int, part: str) -> Progress:
-    return lambda done, before: report("embedded", part=part, done=done, before=before, n=n)
+def _progress(report: Report, data: Data, part: str) -> Progress:
+    return lambda done, before: report("embedded", part=part, done=done, before=before, n=len(data))
 
 
 def is_there(folder: Path, about: Mapping[str, Any]) -> bool:
