@@ -64,15 +64,13 @@ class Streamed:
         self._order: list[IntArray] = []  # of the epoch to come; the workers outlive an epoch, so it changes in place
         room = shutil.disk_usage(SHARED).free if os.access(SHARED, os.W_OK) else 0
         values = min(_CHUNK * int(np.prod(data.sample_shape)), _CHUNK_VALUES)  # of the largest batch
-        wanted = (2 * workers + 1) * values * np.dtype(data.dtype).itemsize
-        short = workers > 0 and room < wanted and sys.platform == "linux"  # elsewhere it is no folder
+        wanted = (2 * workers + 1) * values * data.dtype.itemsize
+        short = workers > 0 and room < wanted and sys.platform == "linux"  # other systems have no such folder
         if short:
-            done = f"batches come through pipes, as {wanted / 1e6:,.0f} MB are needed" if room else "one process reads"
-            has = f"has {room / 1e6:,.0f} MB free" if room else "cannot be written"
-            warn(
-                f"shared memory ({SHARED}) {has}: {done}, which is slower; in a container, give it more (--shm-size)",
-            )
-            workers = workers if room else 0
+            state = f"has {room / 1e6:,.0f} MB free: batches come through pipes, as {wanted / 1e6:,.0f} MB are needed"
+            if not room:
+                workers, state = 0, "cannot be written: one process reads"
+            warn(f"shared memory ({SHARED}) {state}, which is slower; in a container, give it more (--shm-size)")
         self._loader: DataLoader[Any] = DataLoader(
             _Takes(data),
             batch_size=None,

@@ -249,6 +249,7 @@ class TorchTraining:
         self._normalise = fit_normaliser(self.inputs, self.data.ids, self.fit.train, self.team)
         self._steps = recipe.epochs * len(batched(self.fit.train, recipe.batch_size))
         self._step = 0
+        self._remedy = f"use a lower lr (it is {recipe.lr}) or a longer warmup (it is {recipe.warmup})"
 
     def epoch(self, epoch: int) -> float:
         """Train for one epoch, counted from 1; return the mean loss, and refuse one that is no longer finite."""
@@ -276,8 +277,7 @@ class TorchTraining:
         mean = float(self.team.sum(total.cpu().numpy())) / self.team.size / len(fit.train)
         if not np.isfinite(mean):
             raise ArgumentError(
-                f"training diverged: the mean loss of epoch {epoch} of fit {fit.name} is {mean}; use a lower lr "
-                f"(it is {self.recipe.lr}) or a longer warmup (it is {self.recipe.warmup})"
+                f"training diverged: the mean loss of epoch {epoch} of fit {fit.name} is {mean}; {self._remedy}"
             )
         return mean
 
@@ -379,7 +379,7 @@ class TorchTraining:
                 raise DataError(f"features must be finite, but samples hold NaN or infinity: ids {ids}; remove them")
             raise ArgumentError(
                 f"logits of fit {self.fit.name} after epoch {epoch} are NaN or infinite for ids {ids}: training "
-                f"diverged; use a lower lr (it is {self.recipe.lr}) or a longer warmup (it is {self.recipe.warmup})"
+                f"diverged; {self._remedy}"
             )
         if len(logits) > 1 and look_like_probabilities(logits):
             raise ArgumentError(
