@@ -50,14 +50,16 @@ def _pooled(*layers: nn.Module, width: int, classes: int) -> Classifier:
     return Classifier(nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten()), width, classes)
 
 
-def convnet(*, classes: int, channels: int, image_size: tuple[int, int]) -> Classifier:
-    """Make four convolutions for two CPU cores.
+def _first(channels: int, outputs: int, image_size: tuple[int, int]) -> nn.Sequential:
+    # It halves the resolution, so that most work is on small maps; images below 16 pixels have none to spare.
+    return _conv(channels, outputs, 4, 2) if min(image_size) >= 16 else _conv(channels, outputs)
 
-    The first halves the resolution, so that most work is on small maps; images below 16 pixels have none to spare.
-    """
+
+def convnet(*, classes: int, channels: int, image_size: tuple[int, int]) -> Classifier:
+    """Make four convolutions for two CPU cores."""
     _large_enough("convnet", image_size, 8)
     return _pooled(
-        _conv(channels, 24, 4, 2) if min(image_size) >= 16 else _conv(channels, 24),
+        _first(channels, 24, image_size),
         _conv(24, 32, pool=True),
         _conv(32, 64, pool=True),
         _conv(64, 128),
@@ -69,11 +71,11 @@ def convnet(*, classes: int, channels: int, image_size: tuple[int, int]) -> Clas
 def convnet7(*, classes: int, channels: int, image_size: tuple[int, int]) -> Classifier:
     """Make seven convolutions that fit images of 32 pixels in minutes on one core that multiplies in bfloat16.
 
-    The first halves the resolution, as in `convnet`; widths are multiples of 32, which tiles of such a core hold whole.
+    Widths are multiples of 32, which tiles of such a core hold whole.
     """
     _large_enough("convnet7", image_size, 8)
     return _pooled(
-        _conv(channels, 32, 4, 2) if min(image_size) >= 16 else _conv(channels, 32),
+        _first(channels, 32, image_size),
         _conv(32, 64),
         _conv(64, 64, pool=True),
         _conv(64, 128),
