@@ -40,6 +40,8 @@ TEST = "test"
 BUILT_IN: dict[str, type[Embedder]] = {"patches": Patches, "tfidf": Tfidf, "columns": Columns, "wordllama": WordLlama}
 PRETRAINED = "efficientnet_lite0"  # the one that is made for the data
 BY_KIND = {"image": "patches", "text": "tfidf", "table": "columns"}
+Report = Callable[..., None]
+Progress = Callable[[int, int], object]  # called with the samples done, and those done before this block
 
 FORMS = """by is one of:
   "auto"               by the kind of data: patches for images, tfidf for text, columns for tables
@@ -78,10 +80,6 @@ def _make(name: str, make: Callable[..., Embedder], fixed: tuple[Any, ...], opti
         if option not in known:
             raise UnknownNameError(f"option of the embedding {name}", option, known)
     return make(*fixed, **options)
-
-
-Report = Callable[..., None]
-Progress = Callable[[int, int], object]  # called with the samples done, and those done before this block
 
 
 def embed(

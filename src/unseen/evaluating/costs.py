@@ -332,7 +332,7 @@ class Costs:
             early = max(0, len(work) - 3)
             power = log(last / self.trials[early].seconds) / log(work[-1] / work[early])
             slope = max(0.0, last - self.trials[-2].seconds) / (work[-1] - work[-2])
-        # No learner grows slower than in proportion for ever.
+        # From some size on, the time of any learner grows at least in proportion to the samples.
         line = last + slope * (wanted - work[-1]) if ratio > 1 else 0.0
         middle = max(last * ratio ** min(max(power, 0.0), 3.0), line)
         ends = middle * ratio**DOUBT, middle / ratio**DOUBT

@@ -146,9 +146,9 @@ class Normaliser:
 
 
 def fit_normaliser(inputs: Inputs, ids: IdArray, train: IntArray, team: Team = ALONE) -> Normaliser:
-    """Fit mean and deviation of the training rows, the last axis kept apart; their order has no effect on a bit.
+    """Fit mean and deviation of each channel or feature on the training rows, whose order changes no bit.
 
-    No other row is read, and NaN and infinity are refused. The processes of a team share the reading.
+    No other row is read. NaN and infinity are refused. The processes of a team share the reading.
     """
     rows = train[np.argsort(ids[train])]  # by id, so that rounding does not depend on the rows
     first = next(inputs.batches([rows[:1]]))
@@ -188,11 +188,12 @@ def _float_moments(
 ) -> tuple[FloatArray, FloatArray]:
     """Compute mean and deviation in two passes of float64."""
 
-    def passed(centre: FloatArray | None) -> FloatArray:
+    def average(centre: FloatArray | None) -> FloatArray:
+        """Pass over the rows: average the values, or their squared distances from the centre."""
         total, n = np.zeros(channels), 0
         for rows, raw in zip(chunks, inputs.batches(chunks), strict=True):
             values = raw.cpu().numpy().astype(np.float64)
-            flat = values.reshape(-1, values.shape[-1])
+            flat = values.reshape(-1, channels)
             if centre is not None:
                 flat -= centre
                 flat *= flat
@@ -206,8 +207,8 @@ def _float_moments(
             n += len(flat)
         return np.asarray(team.sum(total) / team.sum(np.asarray(n)))
 
-    mean = passed(None)
-    return mean, np.sqrt(passed(mean))
+    mean = average(None)
+    return mean, np.sqrt(average(mean))
 
 
 @dataclass(frozen=True)

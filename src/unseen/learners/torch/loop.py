@@ -256,7 +256,7 @@ class TorchTraining:
         fit = self.fit
         order = seeds.order(self.seed, self.data.ids[fit.train], "order", fit.repeat, epoch)
         batches = batched(fit.train[order], self.recipe.batch_size)
-        own = (self.team.rank,) if self.team.rank else ()  # or all would drop alike
+        own = (self.team.rank,) if self.team.rank else ()  # else all would drop the same units
         seed_global(seeds.derive(self.seed, "dropout", fit.repeat, fit.fold, epoch, *own), self.device)
         draws = torch.Generator().manual_seed(seeds.derive(self.seed, "augment", fit.repeat, fit.fold, epoch))
         total = torch.zeros((), device=self.device)

@@ -123,9 +123,9 @@ def explained(recipe: Recipe, device: torch.device) -> Iterator[None]:
 
 
 def load_compiler() -> None:
-    """Load the compiler of torch, which `vmap` does, without the empty cache folder that this would make.
+    """Import the compiler of torch, as `vmap` would, but without making an empty cache folder.
 
-    A folder that exists is named for that moment; what is compiled later goes where torch or the user wants it.
+    During the import the cache is a folder that exists. What is compiled later goes where torch or the user says.
     """
     name = "TORCHINDUCTOR_CACHE_DIR"
     if "torch._dynamo" in sys.modules or name in os.environ:
@@ -279,7 +279,7 @@ class Team:
         for index, samples in enumerate(rows):
             rank = index % self.size
             yield next(own) if rank == 0 else _received(rank, samples, self.device)
-        next(own, None)  # so that the reading behind it ends
+        next(own, None)  # runs the generator to its end
 
 
 ALONE = Team()
