@@ -59,7 +59,7 @@ def scored(folder: Path, plan: str, learner: str) -> dict[str, object]:
     start = time.perf_counter()
     with memory:
         data = unseen.data.resolve(folder)
-        table = unseen.score(data, plan=PLANS[plan], learner=learner, report=report)
+        table = unseen.score(data, scores="el2n", plan=PLANS[plan], learner=learner, report=report)
     seconds = time.perf_counter() - start
     n, d, c = len(data), data.sample_shape[0], len(data.class_names)
     operations = 2 * n * d * c + n * d * d * (2 if plan == "leave_one_out" else 1)

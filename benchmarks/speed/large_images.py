@@ -138,7 +138,13 @@ def ours(folder: Path, run: Path, recipe: Recipe, side: int) -> dict[str, float 
     away = folder.rename(folder.with_name("away"))
     try:
         unseen.score(
-            data, plan=unseen.folds(FOLDS), learner=TorchLearner(recipe, device="cpu"), groups=None, seed=0, out=run
+            data,
+            scores="el2n",
+            plan=unseen.folds(FOLDS),
+            learner=TorchLearner(recipe, device="cpu"),
+            groups=None,
+            seed=0,
+            out=run,
         )
     finally:
         away.rename(folder)

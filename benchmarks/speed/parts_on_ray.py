@@ -54,7 +54,7 @@ def generate(folder: Path, n: int, d: int) -> None:
 
 def scored(folder: Path, **more: object) -> tuple[float, np.ndarray]:
     start = time.perf_counter()
-    table = unseen.score(folder, plan=unseen.leave_one_out(), learner="ridge", **more)
+    table = unseen.score(folder, scores="el2n", plan=unseen.leave_one_out(), learner="ridge", **more)
     return time.perf_counter() - start, table.values["el2n"]
 
 
@@ -151,10 +151,10 @@ def scheduled(parts: int, workers: int) -> dict[str, object]:
     data = from_arrays(x, y)
     ray.init("local", num_cpus=workers, **QUIET)
     options = {"plan": unseen.leave_one_out(), "executor": "ray", "jobs": workers, "groups": None}
-    unseen.score(data, learner=Stub(2 * workers), **options)  # starts the workers
+    unseen.score(data, scores="el2n", learner=Stub(2 * workers), **options)  # starts the workers
     before, start, busy = resident(os.getpid()), time.perf_counter(), time.process_time()
     with Leading() as leading:
-        unseen.score(data, learner=Stub(parts), **options)
+        unseen.score(data, scores="el2n", learner=Stub(parts), **options)
     found = {
         "parts": parts, "workers": workers, "seconds": time.perf_counter() - start,
         "driver_cpu_seconds": time.process_time() - busy, "driver_mib_more": resident(os.getpid()) - before,
