@@ -218,8 +218,8 @@ def too_weak(table: ScoreTable) -> str | None:
     if accuracy < largest - LEAST_STRENGTH and recall - constant >= LEAST_RECALL * (1 - constant):
         return None
     return (
-        f"held-out models are right on {accuracy:.1%}, {'hardly' if accuracy > largest else 'not'} better than naming "
-        f"the largest class ({largest:.1%}), so their scores are not used"
+        f"held-out models are right on {100 * accuracy:.1f} %, {'hardly' if accuracy > largest else 'not'} better than "
+        f"naming the largest class ({100 * largest:.1f} %), so their scores are not used"
     )
 
 
