@@ -513,23 +513,26 @@ def rare_classes(result: dict[str, Any]) -> list[str]:
 
 
 def rare_positives(cells: list[dict[str, Any]]) -> list[str]:
-    """By share kept and arm: means over all cells, and in how many AUC is certainly above and below random."""
+    """By share kept and arm: means, and in how many cells AUC and accuracy are certainly above and below random."""
     rows = []
     keeps = list(cells[0]["arms"]["random"])
     for keep, arm in [("1.0", "everything"), *product(keeps, [arm for arm in cells[0]["arms"] if arm != "everything"])]:
         by: dict[tuple[Any, ...], list[list[float]]] = {}
-        gains: dict[tuple[Any, ...], list[float]] = {}
+        gains: dict[tuple[Any, ...], list[Any]] = {}
         for cell in cells:
             key, arms = (cell["bed"], cell["share"], cell["estimator"]), cell["arms"]
             by.setdefault(key, []).append(arms[arm][keep])
             if arm not in ("everything", "random"):
-                gains.setdefault(key, []).append(arms[arm][keep][0] - arms["random"][keep][0])
+                gains.setdefault(key, []).append(np.subtract(arms[arm][keep], arms["random"][keep]))
         *shares, loss = np.mean([np.mean(own, axis=0) for own in by.values()], axis=0)
-        spread = [interval(own) for own in gains.values()]
-        sure = f"{sum(i.low > 0 for i in spread)}, {sum(i.high < 0 for i in spread)} of {len(spread)}" if spread else ""
-        rows.append([percent_pruned(keep), arm, *(f"{100 * share:.1f}" for share in shares), f"{loss:.3f}", sure])
+        sure = []
+        for at in (0, 3) if gains else ():
+            spread = [interval(np.array(own)[:, at]) for own in gains.values()]
+            sure.append(f"{sum(i.low > 0 for i in spread)}, {sum(i.high < 0 for i in spread)} of {len(spread)}")
+        numbers = [*(f"{100 * share:.1f}" for share in shares), f"{loss:.3f}"]
+        rows.append([percent_pruned(keep), arm, *numbers, *(sure or ["", ""])])
     measures = ["AUC", "average precision", "mean recall", "accuracy", "log loss"]
-    return table(["pruned", "arm", *measures, "AUC above, below random"], rows)
+    return table(["pruned", "arm", *measures, "AUC above, below random", "accuracy"], rows)
 
 
 def rare_quotas(cells: list[dict[str, Any]]) -> list[str]:

@@ -157,8 +157,8 @@ def test_classes_that_are_lost_or_much_more_frequent_are_told(unseen_says, tmp_p
     lines = dict(line.split(maxsplit=1) for line in said.splitlines())
     assert lines["classes"] == (
         "b is 3.0 % of the samples and 6.7 % of the coreset, c is 0.3 % of the samples and 3.3 % of the coreset; "
-        "their predicted probabilities times the first share over the second make up for it, "
-        "--quota proportional avoids it"
+        "to correct for that, multiply their predicted probabilities by the first share over the second, or keep the "
+        "proportions by --quota proportional"
     )
     assert "lost" not in lines
     few = unseen_says("select", tmp_path / "run", "--keep", "2", "--rule", "top", "--out", tmp_path / "2.parquet").out

@@ -16,6 +16,7 @@ from unseen.cli._console import Reporter, aligned, err, grid, percent, print_jso
 from unseen.errors import ArgumentError, MissingDependencyError, UnseenError, some
 
 if TYPE_CHECKING:
+    from unseen.core.arrays import FloatArray
     from unseen.core.coreset import Coreset
     from unseen.core.exposure import Plan
     from unseen.core.protocols import Data
@@ -298,8 +299,9 @@ def describe_classes(table: ScoreTable, chosen: Coreset) -> list[tuple[str, str]
     """Return the lines on classes that are lost, or whose share has at least doubled, by a point or more.
 
     >>> table = unseen.ScoreTable.of("el2n", [0.1] * 10, direction="harder", labels=[0] * 9 + [1])
-    >>> describe_classes(table, unseen.rules.top(table, keep=2, labels=table.labels, quota="uniform"))
-    [('classes', '1 is 10.0 % of the samples and 50.0 % of the coreset; its predicted odds times 0.11 make up for it')]
+    >>> half = unseen.rules.top(table, keep=2, labels=table.labels, quota="uniform")
+    >>> describe_classes(table, half)[0][1].split("; ")
+    ['1 is 10.0 % of the samples and 50.0 % of the coreset', 'to correct for that, multiply its predicted odds by 0.11']
     """
     import numpy as np
 
@@ -318,14 +320,20 @@ def describe_classes(table: ScoreTable, chosen: Coreset) -> list[tuple[str, str]
         said = some(
             f"{names[c]} is {percent(share[c])} of the samples and {percent(kept[c])} of the coreset" for c in more
         )
-        floored = chosen.provenance.get("quota_by") == "floored"
-        hint = "; their predicted probabilities times the first share over the second make up for it"
-        if more.size == 1 and not lost.size:
-            before_odds, after_odds = (float(part[more[0]] / (1 - part[more[0]])) for part in (share, kept))
-            hint = f"; its predicted odds times {before_odds / after_odds:.2g} make up for it"
-        hint += ", --quota proportional avoids it" if floored else ""
-        lines.append(("classes", f"{said}{'' if lost.size else hint}"))
+        if not lost.size:
+            said += f"; to correct for that, {_correction(share[more], kept[more])}"
+            if chosen.provenance.get("quota_by") == "floored":
+                said += ", or keep the proportions by --quota proportional"
+        lines.append(("classes", said))
     return lines
+
+
+def _correction(share: FloatArray, kept: FloatArray) -> str:
+    """Say how to correct predictions for classes with these shares of all samples, (k,), and of the coreset."""
+    if len(share) > 1:
+        return "multiply their predicted probabilities by the first share over the second"
+    odds = float(share[0] / (1 - share[0]) / (kept[0] / (1 - kept[0])))
+    return f"multiply its predicted odds by {odds:.2g}"
 
 
 def show(result: Pruned, summary: dict[str, Any]) -> None:
