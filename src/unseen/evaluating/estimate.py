@@ -183,7 +183,7 @@ def estimate(
     first = resolve_score(score if score is not None else "loss" if of_target else "el2n")
     predicts = not of_target and "logits" in work.learner.provides
     choice = Choice.of(default_rule(first.direction, source.labels, predicts=predicts, of_target=of_target))
-    job = _job(work, exposure, choice.scores(first, exposure, also, classes=not of_target), seed)
+    job = _job(work, exposure, choice.scores(first, exposure, also, classes=predicts), seed)
     budget = None if keep is None and prune is None else budget_of(len(source), **amounts(keep=keep, prune=prune))
     costs = Costs(work, job, SCORING_SECONDS)
     training = costs
