@@ -31,6 +31,7 @@ import ray
 
 import unseen
 from unseen.core.exposure import Observation
+from unseen.core.protocols import Learner
 from unseen.data import from_arrays
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -127,10 +128,10 @@ class Nothing:
             yield done
 
 
-class Stub:
+class Stub(Learner):
     """Learns nothing, in parts."""
 
-    name, epochs, provides, closed_form = "stub", None, frozenset({"logits"}), True
+    name, closed_form, in_passes = "stub", True, True
 
     def __init__(self, parts: int) -> None:
         self.parts = parts
@@ -138,8 +139,8 @@ class Stub:
     def describe(self) -> dict[str, object]:
         return {"learner": self.name}
 
-    def check(self, data: object) -> None:
-        pass
+    def fit(self, *arguments: object, **options: object) -> None:
+        raise NotImplementedError("it works in parts only")
 
     def in_parts(self, data: object, fit: object, wanted: object, seed: int) -> Nothing:
         return Nothing(fit.unseen, self.parts)
@@ -183,7 +184,7 @@ class Leading:
         while not self._ended.wait(0.5):
             for folder in Path("/proc").glob("[0-9]*"):
                 try:
-                    if (folder / "cmdline").read_bytes().startswith(b"ray::in_parts"):
+                    if (folder / "cmdline").read_bytes().startswith(b"ray::train_in_parts"):
                         self.most = max(self.most, resident(int(folder.name)))
                 except OSError:  # it has ended
                     continue

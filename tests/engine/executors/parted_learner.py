@@ -71,3 +71,13 @@ class Mortal(Parted):
         made = super().in_parts(data, fit, wanted, seed)
         made.__dict__ |= self.about
         return made
+
+
+class TinyParts(SmallParts):
+    part_rows = 6
+
+
+class Tiny(Parted):
+    """Ridge with hundreds of parts in the second pass."""
+
+    parts = TinyParts

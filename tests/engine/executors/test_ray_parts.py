@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from parted_learner import Mortal, Parted
+from parted_learner import Mortal, Parted, Tiny
 from ray_cluster import cluster_fixture as cluster_fixture
 from ray_cluster import soon, training
 
@@ -42,6 +42,14 @@ def test_any_number_of_workers_gives_the_local_numbers(plan):
     assert sorted(parts(told, "sums")) == sorted([*range(18)] * fits), "1,797 rows in parts of 100"
     assert set(parts(told, "judged")) == set(range(18))
     assert [k for k, _ in told].count("fit_end") == fits
+
+
+def test_hundreds_of_parts_report_each_hundredth_only():
+    told = []
+    same(score(Tiny(), executor="ray", jobs=2, report=lambda k, **f: told.append((k, f))), score(Tiny()))
+    # The driver takes a message in half a millisecond, and there may be ten thousand parts.
+    assert len(parts(told, "judged")) == 100, "of the 300 parts that are judged"
+    assert [fields["part"] for kind, fields in told if kind == "part"][-1] == 1
 
 
 def test_copies_are_left_out_together_in_parts_too():

@@ -197,7 +197,7 @@ class _Leader:
                     continue
                 take(key, value)
                 done += 1
-                if what is not None:
+                if what is not None and 100 * done // count > 100 * (done - 1) // count:  # each hundredth of the pass
                     share = done / count / 2
                     yield self._report("part", part=share + 0.5 * (what == "judged"), **{what: key})
         finally:
