@@ -336,6 +336,16 @@ def test_a_place_that_cannot_be_written_is_named(digits_run, tmp_path):
         unseen.report(digits_run, out=tmp_path / "file" / "page.html", images=0)
 
 
+def test_only_an_earlier_report_is_replaced(digits_run, tmp_path):
+    notes = tmp_path / "notes.html"
+    notes.write_text("<h1>mine</h1>")
+    with pytest.raises(ArgumentError, match="exists already and is not a report"):
+        unseen.report(digits_run, out=notes, images=0)
+    assert notes.read_text() == "<h1>mine</h1>"
+    first = unseen.report(digits_run, out=tmp_path / "page.html", images=0).read_bytes()
+    assert unseen.report(digits_run, out=tmp_path / "page.html", images=0).read_bytes() == first
+
+
 @pytest.mark.parametrize("n", [100_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
 def test_as_many_classes_as_samples(tmp_path, n):
     table = unseen.ScoreTable(

@@ -169,7 +169,7 @@ def report(
             began the run read it. Where it is gone or not what was scored, the report says so and shows no samples.
         beside: further runs on the same samples, which add what they hold: an evaluation its verdict, a sweep its
             curve, scores by another plan (`unseen.seen()`) their distribution.
-        out: the file; `report.html` in the directory of the run if not given. Replaced if it exists.
+        out: the file; `report.html` in the directory of the run if not given. An earlier report is replaced.
         images: samples shown in a gallery, 0 for none; pictures are small, and 6 MB in all at most.
 
     Returns:
@@ -177,7 +177,8 @@ def report(
 
     Raises:
         RunError: there is no run, it is of a newer format, or holds no result yet.
-        ArgumentError: `images` out of range, or a run beside it that is of other samples.
+        ArgumentError: `images` out of range, a run beside it that is of other samples, or `out` is a file that is no
+            report.
         StorageError: the file cannot be written.
 
     Example:
@@ -195,9 +196,20 @@ def report(
                 f"run must be the directory of a run, as in out='runs/a', got an object of {type(place).__name__}; "
                 "what was kept in memory alone has no page"
             )
+    path = Path(run) / FILE if out is None else Path(out)
+    if out is not None:
+        _refuse_other_file(path)
     facts = gather(Path(run), [Path(place) for place in beside])
     views = view_of(facts, data) if images else "none were asked for"
     page = render(facts, views, images=images).encode("utf-8", "replace")
-    path = Path(run) / FILE if out is None else Path(out)
     replace_file(path, lambda file: file.write(page))
     return path
+
+
+def _refuse_other_file(path: Path) -> None:
+    """Refuse to replace a file that is not a report."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        if b'name="generator" content="unseen' not in file.read(2048):
+            raise ArgumentError(f"{path} exists already and is not a report; choose another name")
