@@ -51,7 +51,8 @@ class Recorder:
         labels: (n,) labels of one type, whose sorted order is that of the columns of the logits (`class_names`); None,
             with `n`, for tasks without classes, where only `loss=` is recorded.
         plan: the exposure plan, its name, or a number of folds; `folds()` if not given.
-        scores: one or several names or `Score` objects; by default those that the default rule of `select` reads.
+        scores: one or several names or `Score` objects; by default those that the default rule of `select` reads. Under
+            `halves()` it reads `"memorization"` too, if you name it and record `fit.seen` beside `fit.unseen`.
         ids: (n,) sample ids; the rows 0..n-1 if not given. `fit.train` holds rows, `record` takes ids.
         groups: (n,) groups whose members stay on one side of each fit, or None.
         classes: the number of classes, C, where a class may be missing from the data: labels are then 0..C-1, or have

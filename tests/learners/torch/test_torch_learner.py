@@ -203,6 +203,14 @@ def test_a_checkpoint_of_another_network_is_refused():
         train(data, quick("convnet", epochs=2), store=store)
 
 
+def test_a_checkpoint_without_momentum_is_refused():
+    data, store = pictures(), Store()
+    train(data, quick("mlp", epochs=1), store=store)
+    store.saved = {name: array for name, array in store.saved.items() if not name.startswith("optim/")}
+    with pytest.raises(CorruptFileError, match="the checkpoint must hold the optimiser state of this network"):
+        train(data, quick("mlp", epochs=2), store=store)
+
+
 @pytest.mark.parametrize(
     ("make", "recipe", "error", "words"),
     [

@@ -120,7 +120,7 @@ class SGD:
 
     def restore(self, arrays: Arrays) -> None:
         """Give each parameter its momentum back."""
-        _load("optim", {name: buffer for name, buffer in self.buffers.items() if name in arrays}, arrays)
+        _load("optimiser", self.buffers, arrays)
 
 
 _GRADIENT_FLOATS = 1 << 25  # 128 MiB of one-sample gradients at a time
