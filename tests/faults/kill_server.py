@@ -94,7 +94,7 @@ def plant(fault):
         save(self, {name: old[name] if name.startswith("sink/") else value for name, value in arrays.items()})
 
     def forgotten_optimiser(self, arrays):
-        save(self, {name: value for name, value in arrays.items() if not name.startswith("optim/")})
+        save(self, {name: 0 * value if name.startswith("optim/") else value for name, value in arrays.items()})
 
     DirectoryCheckpoints.save = {"stale_sink": stale_sink, "forgotten_optimiser": forgotten_optimiser}[fault]
 
