@@ -140,8 +140,8 @@ def test_both_sides_find_what_was_learned_by_heart(noisy):
     [
         ({"keep": 0.5, "prune": 0.5}, "exactly one"),
         ({}, "exactly one"),
-        ({"keep": 0.5, "rule": "top", "cutof": 0.1}, "unknown argument of prune 'cutof'"),
-        ({"keep": 0.5, "thread": 2}, "unknown argument of prune 'thread'; did you mean 'threads'"),
+        ({"keep": 0.5, "rule": "top", "cutof": 0.1}, "prune has no argument 'cutof'"),
+        ({"keep": 0.5, "thread": 2}, "prune has no argument 'thread'; did you mean 'threads'"),
         ({"keep": 0.9, "rule": "stratified:cutoff=0.3"}, "cutoff"),
         ({"keep": 0.5, "score": "forgetting"}, "has no epochs"),
         (

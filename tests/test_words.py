@@ -42,7 +42,7 @@ def test_plans_by_name_or_number_of_folds(word, plan):
     ("plan", "message"),
     [
         ("fold", "unknown plan 'fold'; did you mean 'folds'"),
-        ("folds:n=3", "unknown option of plan 'folds' 'n'"),
+        ("folds:n=3", "plan 'folds' has no option 'n'"),
         (
             True,
             r"plan must be a plan, such as unseen.folds\(5\), its name, 'folds:k=5', or a number of folds, got True",
@@ -121,7 +121,7 @@ def test_a_class_in_the_place_of_a_learner():
     ],
 )
 def test_words_of_other_libraries(typed, answer):
-    with pytest.raises(UnknownArgumentError, match=f"unknown argument of prune '{typed}'; {answer}"):
+    with pytest.raises(UnknownArgumentError, match=f"prune has no argument '{typed}'; {answer}"):
         unseen.prune(X, Y, **{typed: 5})
 
 

@@ -67,14 +67,19 @@ class BudgetError(ArgumentError):
 
 
 class UnknownNameError(ArgumentError):
-    """There is no entry of that name; the message lists the nearest ones."""
+    """There is no entry of that name; the message lists the nearest ones.
+
+    >>> str(UnknownNameError("option of rule 'top'", "sed", ["seed"]))
+    "rule 'top' has no option 'sed'; did you mean 'seed'?"
+    """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(set(known))
         folded = {entry.casefold(): entry for entry in known}
         near = [folded[one] for one in get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)]
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known)}"
-        super().__init__(f"unknown {kind} {name!r}; {hint}")
+        what, _, owner = kind.partition(" of ")
+        super().__init__(f"{owner} has no {what} {name!r}; {hint}" if owner else f"unknown {kind} {name!r}; {hint}")
         self.name = name
 
 
@@ -101,7 +106,7 @@ class UnknownArgumentError(UnknownNameError, TypeError):
         known = list(known)
         super().__init__(f"argument of {verb}", name, known)
         if name in _ELSEWHERE and name not in known:
-            self.args = (f"unknown argument of {verb} {name!r}; {_ELSEWHERE[name]}",)
+            self.args = (f"{verb} has no argument {name!r}; {_ELSEWHERE[name]}",)
 
 
 class DataError(UnseenError, ValueError):

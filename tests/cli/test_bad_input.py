@@ -328,7 +328,7 @@ def test_a_damaged_table_is_not_selected_from(unseen_says, finished):
     ("argv", "code", "pattern"),
     [
         (["select", "RUN", "--keep", "0.5", "--out", "RUN/scores.parquet"], 1, "exists already; choose another name"),
-        (["select", "RUN", "--keep", "0.5", "--score", "lss", "--out", "new"], 1, "unknown score of this table 'lss'"),
+        (["select", "RUN", "--keep", "0.5", "--score", "lss", "--out", "new"], 1, "this table has no score 'lss'"),
         (["select", "RUN", "--keep", "900", "--out", "new"], 1, r"keep as a count must be in 1\.\.200"),
         (["select", "RUN", "--out", "new"], 1, "exactly one of --keep and --prune"),
         (

@@ -94,15 +94,13 @@ def test_another_coreset_and_the_options_of_kinds(unseen_says, finished, tmp_pat
     )  # fmt: skip
     refused(
         unseen_says("export", tmp_path / "c.parquet", "--to", "xlsx", "--out", tmp_path / "c.xlsx"),
-        1, "unknown kind of export 'xlsx'",
+        1, "export has no kind 'xlsx'",
     )  # fmt: skip
 
 
 def test_what_cannot_be_done_is_said_in_one_line(unseen_says, finished, tmp_path):
     out = ["--out", tmp_path / "kept"]
-    refused(
-        unseen_says("export", finished, "--to", "npyy", *out), 1, "unknown kind of export 'npyy'; did you mean 'npy'"
-    )
+    refused(unseen_says("export", finished, "--to", "npyy", *out), 1, "export has no kind 'npyy'; did you mean 'npy'")
     refused(unseen_says("export", finished, "--to", "npy", "--link", "hard", *out), 1, "'npy' has no option 'link'")
     refused(unseen_says("export", finished, "--to", "npy", "--out", finished), 1, "exists already")
     refused(unseen_says("export", finished, "--to", "folder", *out), 1, "is for images")

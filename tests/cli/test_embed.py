@@ -108,7 +108,7 @@ def test_copies_are_told(unseen_says, tmp_path):
     [
         (("--by", "patches"), "makes vectors of images, but this is table data"),
         (("--by", "columns", "--labels", "these"), "labels= is for backbones"),
-        (("--by", "columns", "--device", "cpu"), "unknown option of the embedding columns 'device'"),
+        (("--by", "columns", "--device", "cpu"), "the embedding columns has no option 'device'"),
         (("--by", "colums"), "unknown embedding 'colums'; did you mean 'columns'"),
         (("--test-split", "dev"), "split must be one of test, train, got 'dev'"),
     ],

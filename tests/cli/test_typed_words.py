@@ -28,7 +28,7 @@ def test_a_plan_with_options_is_the_plan_of_its_numbers():
     [
         (["--plan", "folds:k=3", "--folds", "2"], "--plan folds:k=3 says k already, got --folds 2"),
         (["--plan", "halves:repeats=3", "--repeats", "2"], "--plan halves:repeats=3 says repeats already"),
-        (["--plan", "halves:k=3"], "unknown option of plan 'halves' 'k'"),
+        (["--plan", "halves:k=3"], "plan 'halves' has no option 'k'"),
         (["--plan", "folds:k=1"], "k must be"),
     ],
 )

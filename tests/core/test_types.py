@@ -184,8 +184,8 @@ def test_a_failed_save_keeps_the_old_file(tmp_path):
             (lambda name=name: ScoreTable.of(name, [1], direction="harder"), f"must not be named '{name}'")
             for name in OWN_COLUMNS
         ),
-        (lambda: table()["el3n"], "unknown score of this table 'el3n'; did you mean 'el2n'"),
-        (lambda: table().column("x"), "unknown score of this table 'x'"),
+        (lambda: table()["el3n"], "this table has no score 'el3n'; did you mean 'el2n'"),
+        (lambda: table().column("x"), "this table has no score 'x'"),
     ],
 )
 def test_a_table_refuses(make, message):

@@ -339,9 +339,9 @@ def test_resolve_refuses_what_it_cannot_read():
         resolve(X)
     with pytest.raises(DataError, match="there is no file or folder digit"):
         resolve("digit")
-    with pytest.raises(UnknownNameError, match="unknown option of digits 'image'; did you mean 'images'"):
+    with pytest.raises(UnknownNameError, match="digits has no option 'image'; did you mean 'images'"):
         resolve("digits", image=True)
-    with pytest.raises(UnknownNameError, match="unknown option of from_arrays 'image_size'"):
+    with pytest.raises(UnknownNameError, match="from_arrays has no option 'image_size'"):
         resolve((X, Y), image_size=3)
     with pytest.raises(ArgumentError, match="already open takes no options, got ids"):
         resolve(from_arrays(X, Y), ids=[1])

@@ -260,7 +260,7 @@ def test_a_format_of_another_package_reaches_reading_report_and_export(foreign, 
     kept = pq.read_table(unseen.export(run, "parquet", tmp_path / "kept.parquet", data=path))
     np.testing.assert_array_equal(np.stack(kept["features"].to_pylist()), x[coreset.indices].astype(np.float32))
     assert unseen.report(run, data=path).read_text().count("column 0") > 5
-    with pytest.raises(UnknownNameError, match="unknown option of from_spectra 'scales'; did you mean 'scale'"):
+    with pytest.raises(UnknownNameError, match="from_spectra has no option 'scales'; did you mean 'scale'"):
         resolve(path, scales=2)
     with pytest.raises(ArgumentError, match=r"from int; (.|\n)* path to a \.spc file +of the spectrometer"):
         resolve(5)

@@ -351,18 +351,18 @@ def test_images_in_a_frame():
 
 def test_unknown_arguments_are_answered_with_those_of_the_whole_call():
     for call, message in (
-        (lambda: unseen.prune(PEOPLE, label="income", kep=0.7), "unknown argument of prune 'kep'; did you mean 'keep'"),
+        (lambda: unseen.prune(PEOPLE, label="income", kep=0.7), "prune has no argument 'kep'; did you mean 'keep'"),
         (lambda: unseen.prune(PEOPLE, label="income", keep=0.7, scores="el2n"), "did you mean 'score'"),
-        (lambda: unseen.prune(PEOPLE, lable="income", keep=0.7), "argument of prune 'lable'; did you mean 'label'"),
+        (lambda: unseen.prune(PEOPLE, lable="income", keep=0.7), "prune has no argument 'lable'; did you mean 'label'"),
         (lambda: unseen.prune(PEOPLE, keep=0.7, random_state=1), "'random_state'; did you mean 'seed'"),
-        (lambda: unseen.score(PEOPLE, n_jobs=1), "unknown argument of score 'n_jobs'; did you mean 'jobs'"),
+        (lambda: unseen.score(PEOPLE, n_jobs=1), "score has no argument 'n_jobs'; did you mean 'jobs'"),
         (
             lambda: unseen.grow(PEOPLE, keep=0.5, batch=3),
             "'batch'; options of training are the learner's, as in learner=",
         ),
         (
             lambda: unseen.select(unseen.score(PEOPLE, label="income", **FAST), keap=3),
-            "select 'keap'; did you mean 'keep'",
+            "select has no argument 'keap'; did you mean 'keep'",
         ),
     ):
         with pytest.raises(unseen.errors.UnknownArgumentError, match=message) as caught:

@@ -149,7 +149,7 @@ def test_the_test_set_is_embedded_alike_and_nothing_is_fitted_on_it(tmp_path):
         ({"out": None, "test": (["x"], [0])}, "pass out"),
         ({"test": (["x", "y"], ["new", "9"])}, "classes that the training set lacks: 'new'"),
         ({"threads": 0}, "threads must be at least 1"),
-        ({"device": "cpu"}, "unknown option of the embedding tfidf 'device'"),
+        ({"device": "cpu"}, "the embedding tfidf has no option 'device'"),
     ],
 )
 def test_refused_before_anything_is_written(tmp_path, more, message):

@@ -72,7 +72,7 @@ def test_a_run_begun_in_python_does_not_say_where_its_data_is(run, tmp_path):
         unseen.export(run, "parquet", tmp_path / "kept.parquet")
     with pytest.raises(ArgumentError, match="a coreset alone does not say which data set it is of: name the run"):
         unseen.export(unseen.load(run).coreset, "parquet", tmp_path / "kept.parquet")
-    with pytest.raises(UnknownNameError, match="option of from_parquet"):
+    with pytest.raises(UnknownNameError, match="from_parquet has no option"):
         unseen.export(
             run, "parquet", tmp_path / "k.parquet", data=run.parent / "t.parquet", data_options={"lable": "y"}
         )

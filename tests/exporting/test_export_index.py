@@ -50,7 +50,7 @@ def test_keys_are_lines_but_for_an_id_with_a_line_break(tmp_path):
 
 
 def test_what_there_is_not_is_named(tmp_path):
-    with pytest.raises(UnknownNameError, match="unknown kind of export 'npz'; did you mean 'npy'"):
+    with pytest.raises(UnknownNameError, match="export has no kind 'npz'; did you mean 'npy'"):
         unseen.export(chosen([1]), "npz", tmp_path / "a")
     with pytest.raises(ArgumentError, match="to='npy' has no option 'columns'; its options: column"):
         unseen.export(chosen([1]), "npy", tmp_path / "a", columns="id")

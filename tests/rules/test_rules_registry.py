@@ -46,7 +46,7 @@ def test_the_registry_and_the_functions_are_the_same_rules():
 def test_unknown_names_say_the_nearest():
     with pytest.raises(UnknownNameError, match="unknown rule 'stratifid'; did you mean 'stratified'"):
         rules.resolve("stratifid")
-    with pytest.raises(UnknownNameError, match="unknown option of rule 'stratified' 'cutof'; did you mean 'cutoff'"):
+    with pytest.raises(UnknownNameError, match="rule 'stratified' has no option 'cutof'; did you mean 'cutoff'"):
         rules.resolve("stratified:cutof=0.3")
     with pytest.raises(ArgumentError, match="rule 'random' has no options, got 'k'"):
         rules.resolve("random:k=3")
