@@ -132,7 +132,7 @@ def test_arms_of_other_budgets_have_baselines_of_their_own():
     assert found["b"].beside == {"random": "random-100"}
     with pytest.raises(ArgumentError, match="arm 'a' was not evaluated beside 'dedup'; it has random"):
         found.verdict("a", "dedup")
-    with pytest.raises(UnknownNameError, match="arm of this evaluation 'full'"):
+    with pytest.raises(UnknownNameError, match="this evaluation has no arm 'full'"):
         found.difference("a", "full")
 
 
