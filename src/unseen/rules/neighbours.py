@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal, TypeAlias, Unpack
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.coreset import Coreset
@@ -26,24 +26,6 @@ Metric: TypeAlias = Literal["euclidean", "cosine"]
 EXACT_UP_TO = 100_000
 _BLOCK = 1 << 24  # distances held at once: 64 MiB in float32
 _SPARE = 4  # candidates beyond k, among which float64 decides
-
-
-@dataclass(frozen=True, eq=False)
-class NeighbourGraph:
-    """An undirected graph in compressed rows: the neighbours of i are `others[starts[i]:starts[i + 1]]`."""
-
-    starts: IntArray  # int64 (n + 1,)
-    others: IntArray  # int64 (edges x 2,), ascending within a row
-    distances: FloatArray  # float64 (edges x 2,)
-
-    def of(self, i: int) -> slice:
-        """Return the slice of `others` and `distances` that belongs to i."""
-        return slice(int(self.starts[i]), int(self.starts[i + 1]))
-
-    def sums(self, weights: FloatArray, values: FloatArray) -> FloatArray:
-        """Sum weight x value over the neighbours of each sample, float64 (n,)."""
-        rows = np.repeat(np.arange(len(values)), np.diff(self.starts))
-        return np.bincount(rows, weights * values[self.others], minlength=len(values)).astype(np.float64)
 
 
 def nearest(
@@ -78,21 +60,19 @@ def nearest(
     return _refine(points, everything, candidates, k)
 
 
-def neighbour_graph(at: IntArray, distances: FloatArray) -> NeighbourGraph:
-    """Connect two samples if either is among the nearest of the other.
+def neighbour_graph(at: IntArray, distances: FloatArray) -> csr_array:
+    """Connect two samples if either is among the nearest of the other; return their distances, sparse (n, n).
 
     >>> graph = neighbour_graph(np.array([[1], [0], [1]]), np.array([[1.0], [1.0], [2.0]]))
-    >>> graph.starts.tolist(), graph.others.tolist()
-    ([0, 1, 3, 4], [1, 0, 2, 1])
+    >>> graph.indptr.tolist(), graph.indices.tolist(), graph.data.tolist()
+    ([0, 1, 3, 4], [1, 0, 2, 1], [1.0, 1.0, 2.0, 2.0])
     """
     n, k = at.shape
     one, two = np.repeat(np.arange(n), k), at.ravel()
     pairs, first = np.unique(np.minimum(one, two) * n + np.maximum(one, two), return_index=True)
-    low, high = pairs // max(n, 1), pairs % max(n, 1)
-    rows, others = np.concatenate([low, high]), np.concatenate([high, low])
-    order = np.lexsort((others, rows))
-    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
-    return NeighbourGraph(starts, others[order], np.tile(distances.ravel()[first], 2)[order])
+    low, high = np.divmod(pairs, n)
+    rows, columns = np.concatenate([low, high]), np.concatenate([high, low])
+    return csr_array((np.tile(distances.ravel()[first], 2), (rows, columns)), shape=(n, n))
 
 
 def _find_candidates(
@@ -145,7 +125,6 @@ def _refine(points: FloatArray, rows: IntArray, candidates: IntArray, k: int) ->
 
 _LISTED = 16  # neighbours known of each sample before any is dropped
 _BATCH = 256  # samples whose neighbours are listed anew at a time
-_UNKNOWN = -1
 
 
 @dataclass(frozen=True)
@@ -177,73 +156,51 @@ class Dedup(Rule):
         """Pick the samples that stay."""
         features = pool.need("features")
         at, distances = nearest(features, _LISTED, metric=self.metric, seed=pool.seed)
-        near = _NearestStaying(_embed(features, self.metric), at, distances)
-        for _ in range(len(pool) - budget):
-            near.staying[near.closest()] = False
-        return Pick(np.flatnonzero(near.staying))
+        return Pick(_drop_nearest(_embed(features, self.metric), at, distances, len(pool) - budget))
 
 
-class _NearestStaying:
-    """The samples that stay, with a lazy search for the nearest other sample that stays.
+def _drop_nearest(points: FloatArray, at: IntArray, distances: FloatArray, count: int) -> IntArray:
+    """Drop `count` times the point that lies closest to one that stays, of two the later; return those that stay.
 
-    Dropping samples can only move the nearest neighbour of a sample away, so the distances known so far are lower
-    bounds. A heap of them gives the right sample first, once its neighbour is seen to stay. Where all listed neighbours
-    of a sample are gone, the last of their distances remains as the bound, and new neighbours are listed when this
-    bound comes first.
+    A heap holds the pairs of each point and its listed neighbours. Once all of a list are dropped, the nearest that
+    stays is not known, only that it is no nearer than the end of the list. New neighbours are listed when that end
+    comes first.
     """
+    if not count:
+        return np.arange(len(points))
+    staying, small = np.ones(len(points), bool), points.astype(np.float32)
+    listed, ends = at.copy(), distances[:, -1].copy()
+    end = len(points)  # in place of a neighbour; sorts behind all of them
+    heap: list[tuple[float, int, int]] = []  # distance, minus the position of the point, its neighbour
 
-    def __init__(self, points: npt.NDArray[np.float64], at: IntArray, distances: npt.NDArray[np.float64]) -> None:
-        self.staying = np.ones(len(points), bool)
-        self._points, self._small = points, points.astype(np.float32)
-        self._lists: list[Iterator[tuple[float, int]]] = [iter(())] * len(points)
-        self._least = [0.0] * len(points)
-        self._without: set[int] = set()  # samples whose listed neighbours are all gone
-        self._heap: list[tuple[float, int, int]] = []  # distance, minus the position, the neighbour
-        for i in range(len(points) if at.shape[1] else 0):
-            self._list(i, distances[i], at[i])
+    def push(rows: IntArray, near: IntArray, apart: FloatArray) -> None:
+        for i, others, lengths in zip(rows.tolist(), near.tolist(), apart.tolist(), strict=True):
+            for length, j in zip([*lengths, lengths[-1]], [*others, end], strict=True):
+                heapq.heappush(heap, (length, -i, j))
 
-    def closest(self) -> int:
-        """Return the sample that lies closest to another; of two, the later."""
-        while True:
-            apart, negative, j = heapq.heappop(self._heap)
-            i = -negative
-            if not self.staying[i] or (j == _UNKNOWN and (i not in self._without or apart < self._least[i])):
-                continue  # dropped, or listed anew since
-            if j == _UNKNOWN:
-                self._list_anew()
-            elif self.staying[j]:
-                return i
-            else:
-                self._queue(i)
+    def list_anew() -> None:
+        """List new neighbours of the points that have none left, many at once by one matrix product."""
+        without = np.flatnonzero(staying & ~staying[listed].any(axis=1))
+        batch = without[np.argsort(ends[without], kind="stable")[:_BATCH]]
+        others = np.flatnonzero(staying)
+        squares = np.einsum("ij,ij->i", small[others], small[others])
+        k = min(listed.shape[1], len(others) - 1)
+        own, spare = np.searchsorted(others, batch), min(k + _SPARE, len(others) - 1)
+        near = _find_candidates(small[batch], small[others], squares, own, spare)
+        listed[batch, :k], apart = _refine(points, batch, others[near], k)
+        ends[batch] = apart[:, -1]
+        push(batch, listed[batch, :k], apart)
 
-    def _list(self, i: int, distances: npt.NDArray[np.float64], at: IntArray) -> None:
-        self._lists[i] = iter(list(zip(distances.tolist(), at.tolist(), strict=True)))
-        self._least[i] = float(distances[-1])
-        self._without.discard(i)
-        self._queue(i)
-
-    def _queue(self, i: int) -> None:
-        for apart, j in self._lists[i]:
-            if self.staying[j]:
-                heapq.heappush(self._heap, (apart, -i, j))
-                return
-        self._without.add(i)
-        heapq.heappush(self._heap, (self._least[i], -i, _UNKNOWN))
-
-    def _list_anew(self) -> None:
-        """List new neighbours of the next samples that have none left, many at once by one matrix product."""
-        waiting = sorted((self._least[i], i) for i in self._without if self.staying[i])
-        batch = np.array([i for _, i in waiting[:_BATCH]])
-        self._without.intersection_update(i for _, i in waiting)
-        others = np.flatnonzero(self.staying)
-        points = self._small[others]
-        squares = np.einsum("ij,ij->i", points, points)
-        k = min(_LISTED, len(others) - 1)
-        spare = min(k + _SPARE, len(others) - 1)
-        near = _find_candidates(self._small[batch], points, squares, np.searchsorted(others, batch), spare)
-        at, distances = _refine(self._points, batch, others[near], k)
-        for row, i in enumerate(batch.tolist()):
-            self._list(i, distances[row], at[row])
+    push(np.arange(len(points)), at, distances)
+    while count:
+        _, negative, j = heapq.heappop(heap)
+        i = -negative
+        if staying[i] and j == end and not staying[listed[i]].any():
+            list_anew()
+        elif staying[i] and j != end and staying[j]:
+            staying[i] = False
+            count -= 1
+    return np.flatnonzero(staying)
 
 
 def _embed(features: npt.NDArray[Any], metric: Metric) -> FloatArray:
@@ -297,9 +254,9 @@ class Graph(Rule):
         unit = 1.0
         if distances.any():  # the median, without the copies where most are copies
             unit = float(np.median(distances)) or float(np.median(distances[distances > 0]))
-        apart = graph.distances / unit
-        spread = values + graph.sums(np.exp(-apart), values)
-        return Pick(damped_greedy(spread, graph, np.exp(-self.gamma * apart), budget, by_taken=True), ordered=True)
+        spread = values + _with_weights(graph, np.exp(-graph.data / unit)) @ values
+        damping = _with_weights(graph, np.exp(-self.gamma * (graph.data / unit)))
+        return Pick(damped_greedy(spread, damping, budget, by_taken=True), ordered=True)
 
 
 @dataclass(frozen=True)
@@ -336,19 +293,22 @@ class Infomax(Rule):
         scaled = (values - low) / (high - low) if high > low else np.zeros(len(values))
         at, distances = nearest(pool.need("features"), self.k, metric="cosine", ann=self.ann, seed=pool.seed)
         graph = neighbour_graph(at, distances)
-        similarity = np.maximum(1 - graph.distances**2 / 2, 0)
-        return Pick(damped_greedy(scaled, graph, 2 * self.alpha * similarity, budget, by_taken=False), ordered=True)
+        damping = _with_weights(graph, 2 * self.alpha * np.maximum(1 - graph.data**2 / 2, 0))
+        return Pick(damped_greedy(scaled, damping, budget, by_taken=False), ordered=True)
 
 
-def damped_greedy(
-    values: FloatArray, graph: NeighbourGraph, weights: FloatArray, budget: int, *, by_taken: bool
-) -> IntArray:
+def _with_weights(graph: csr_array, weights: FloatArray) -> csr_array:
+    """Return the graph with weights in place of distances."""
+    return csr_array((weights, graph.indices, graph.indptr), shape=graph.shape)
+
+
+def damped_greedy(values: FloatArray, damping: csr_array, budget: int, *, by_taken: bool) -> IntArray:
     """Take the largest value, lower those of its neighbours, and so on; ties by position.
 
-    A neighbour is lowered by its weight, one for each entry of `graph.others`, or `by_taken` by weight x value taken.
+    A neighbour is lowered by its entry in `damping`, sparse (n, n), or `by_taken` by the entry x the value taken.
 
-    >>> graph = neighbour_graph(np.array([[1], [0], [1]]), np.ones((3, 1)))
-    >>> damped_greedy(np.array([3.0, 2.9, 1.0]), graph, np.full(4, 0.9), 2, by_taken=True).tolist()
+    >>> damping = neighbour_graph(np.array([[1], [0], [1]]), np.full((3, 1), 0.9))
+    >>> damped_greedy(np.array([3.0, 2.9, 1.0]), damping, 2, by_taken=True).tolist()
     [0, 2]
     """
     current = values.tolist()
@@ -362,8 +322,8 @@ def damped_greedy(
             continue  # an entry that is older than the damping of i
         taken[i] = True
         picks.append(i)
-        near = graph.of(i)
-        for j, weight in zip(graph.others[near].tolist(), weights[near].tolist(), strict=True):
+        near = slice(damping.indptr[i], damping.indptr[i + 1])
+        for j, weight in zip(damping.indices[near].tolist(), damping.data[near].tolist(), strict=True):
             if not taken[j]:
                 current[j] -= weight * current[i] if by_taken else weight
                 heapq.heappush(heap, (-current[j], j))
