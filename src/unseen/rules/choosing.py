@@ -7,7 +7,7 @@ quota, the rule picks from each part of the pool, and the picks are put together
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from numbers import Integral
@@ -85,7 +85,7 @@ def choose(
         keep = sum(quota.values())
     budget = budget_of(len(given.ids), keep=keep, prune=prune)
     pool, rows, unscored = make_pool(rule, given, seed=seed, align=align, missing_last=nan == "last")
-    parts = list(_split_by_class(rule, given, rows, unscored, quota, budget))
+    parts = _split_by_class(rule, given, rows, unscored, quota, budget)
     picked = [_pick_part(rule, pool, part) for part in parts]
     about = {
         "rule": rule.name,
@@ -185,18 +185,16 @@ class _Part:
 
     name: str | None
     members: IntArray | None  # positions in the pool; None: all of it
-    size: int
     unscored: IntArray  # rows
     budget: int
 
 
 def _split_by_class(
     rule: Rule, given: RuleInputs, rows: IntArray, unscored: IntArray, quota: Quota | None, budget: int
-) -> Iterator[_Part]:
+) -> list[_Part]:
     if quota is None:
         check_budget(rule, len(rows), budget - min(len(unscored), budget))
-        yield _Part(None, None, len(rows), unscored, budget)
-        return
+        return [_Part(None, None, unscored, budget)]
     if given.labels is None:
         raise ArgumentError(f"quota={quota!r} needs the classes: give labels=, or a score table")
     classes, codes = np.unique(given.labels, return_inverse=True)
@@ -208,8 +206,10 @@ def _split_by_class(
     counted, wrong = np.bincount(codes).tolist(), mark_wrong(given.table)
     weights = [] if isinstance(quota, Mapping) else class_weights(quota, codes, counted, wrong)
     counts = share_by_quota(rule, quota, budget, sizes, weights)
-    for one, inside, outside, count in zip(sizes, members, without, counts, strict=True):
-        yield _Part(one.name, inside, len(inside), unscored[outside], count)
+    return [
+        _Part(one.name, inside, unscored[outside], count)
+        for one, inside, outside, count in zip(sizes, members, without, counts, strict=True)
+    ]
 
 
 def _group(codes: IntArray, classes: int) -> list[IntArray]:
@@ -219,17 +219,18 @@ def _group(codes: IntArray, classes: int) -> list[IntArray]:
 
 def _pick_part(rule: Rule, pool: Pool, part: _Part) -> Pick:
     """Pick from one part; return positions in the whole pool."""
-    count = min(part.budget, rule.capacity(part.size))
+    inside = pool if part.members is None else pool.take(part.members)
+    count = min(part.budget, rule.capacity(len(inside)))
     if not count:
         return Pick(np.empty(0, np.int64), ordered=rule.ordered)
-    inside = pool if part.members is None else pool.take(part.members)
     pick = rule.pick(inside, count)
-    chosen = np.zeros(len(inside), bool)
-    chosen[pick.at] = True
-    if len(pick.at) != count or np.count_nonzero(chosen) != count:
+    taken = np.zeros(len(inside), bool)
+    taken[pick.at] = True
+    different = np.count_nonzero(taken)
+    if not len(pick.at) == different == count:
         raise BudgetError(
-            f"rule {rule.name} returned {len(pick.at)} picks, {np.count_nonzero(chosen)} of them different, "
-            f"for a budget of {count}: a rule must return exactly its budget"
+            f"rule {rule.name} returned {len(pick.at)} picks, {different} of them different, for a budget of {count}: "
+            "a rule must return exactly its budget"
         )
     return pick if part.members is None else replace(pick, at=part.members[pick.at])
 
@@ -258,17 +259,14 @@ def _assemble(
         start = "" if part.name is None else f"class {part.name}"
         names += [", ".join(filter(None, (start, word))) for word in words]
     everything = np.concatenate(chosen)
-    mask = np.zeros(n, bool)
-    mask[everything] = True
-    indices = np.flatnonzero(mask)
+    indices = np.flatnonzero(source >= 0)
     ordered = all(pick.ordered for pick in picked)
-    named = any(names)
     return Coreset(
         ids=given.ids[indices],
         indices=indices,
         n=n,
         order=everything[np.argsort(np.concatenate(turns), kind="stable")] if ordered else None,
-        sources=np.array(names)[source[indices]] if named else None,
+        sources=np.array(names)[source[indices]] if any(names) else None,
         provenance=about,
     )
 

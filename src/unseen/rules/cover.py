@@ -149,9 +149,7 @@ def _first_smallest(values: npt.NDArray[Any], scale: float) -> int:
 def moderate(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
     """Choose the middle of the distances to the class median (Xia et al. 2023), neither typical nor outlying.
 
-    All samples are ordered by the Euclidean distance of their features to the feature-wise median of their class; the
-    middle of that order is kept, from the median distance outwards. It needs `features=`, and `labels=` unless there is
-    a table.
+    It needs `features=`, and `labels=` unless there is a table.
 
     >>> features = [[0.0], [1.0], [2.0], [4.0], [9.0]]
     >>> moderate(5, keep=3, features=features, labels=[0, 0, 0, 0, 0]).ids.tolist()

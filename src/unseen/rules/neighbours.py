@@ -33,13 +33,10 @@ def nearest(
 ) -> tuple[IntArray, FloatArray]:
     """Find the k nearest other samples of each sample, nearest first; ties by position.
 
-    The exact search computes all distances block by block in float32, and the few nearest again in float64; its memory
-    is linear in n. The approximate search is an HNSW index (package hnswlib, in one thread, so that it is
-    reproducible), used if `ann`, or by default beyond 100,000 samples. The metric `"cosine"` is the Euclidean distance
-    of the unit vectors, sqrt(2 - 2 cos).
-
-    Returns:
-        int64 (n, k) positions and float64 (n, k) distances; k at most n - 1.
+    Returns int64 (n, k) positions and float64 (n, k) distances, k at most n - 1. The exact search computes all
+    distances block by block in float32, and the few nearest again in float64. If `ann`, or by default beyond 100,000
+    samples, an approximate HNSW index is used, in one thread, so that it is reproducible. The metric `"cosine"` is the
+    Euclidean distance of the unit vectors.
 
     >>> at, distance = nearest(np.array([[0.0], [1.0], [3.0]]), 1)
     >>> at.ravel().tolist(), distance.ravel().tolist()
@@ -346,8 +343,7 @@ def _check_graph(k: int, metric: object, ann: object, **not_negative: object) ->
 def dedup(scores: Scores | int, *, metric: Metric = "cosine", **shared: Unpack[Shared]) -> Coreset:
     """Drop near-copies, the nearest first (after Abbas et al. 2023, SemDeDup, arXiv 2303.09540).
 
-    Until the budget is met, the sample that lies closest to one that stays is dropped; of two, the higher id. The
-    metric is `"cosine"`, the Euclidean distance of unit vectors, or `"euclidean"`. It needs `features=`.
+    The metric is `"cosine"`, the Euclidean distance of unit vectors, or `"euclidean"`. It needs `features=`.
 
     >>> dedup(4, keep=3, features=[[0.0], [1.0], [1.1], [9.0]], metric="euclidean").ids.tolist()
     [0, 1, 3]
@@ -369,10 +365,8 @@ def graph(
 
     Two samples are neighbours if either is among the `k` nearest of the other, by the metric `"euclidean"`, or
     `"cosine"`, the Euclidean distance of unit vectors. They are found by an approximate index (extra `ann`) if `ann`,
-    and by default beyond 100,000 samples. Distances d are divided by the median neighbour distance. Scores x are moved
-    up to start at 0 if any is below, then spread: x_i += sum over neighbours of exp(-d_ij) x_j. Until the budget is
-    met, the largest x is taken and its neighbours damped: x_j -= exp(-gamma d_ij) x_taken; a higher `gamma`, at least
-    0, damps far neighbours less. It needs `features=`.
+    and by default beyond 100,000 samples. Each score is raised by those of its neighbours; then the largest is taken,
+    its neighbours are damped, and so on. A higher `gamma`, at least 0, damps far neighbours less. It needs `features=`.
 
     >>> features = [[0.0], [0.1], [5.0], [5.1]]
     >>> graph([1.0, 0.9, 0.8, 0.7], keep=2, k=1, direction="harder", features=features).order.tolist()
@@ -387,10 +381,9 @@ def infomax(
 ) -> Coreset:
     """Choose the most score with the least similarity inside the coreset (Tan et al. 2025, arXiv 2506.01701, InfoMax).
 
-    The sum of scores - `alpha` x the sum of similarities over ordered pairs in the coreset is maximised greedily; the
-    paper relaxes the same problem instead. Scores are scaled to [0, 1]. Similarity is the cosine of the features, at
-    least 0, between samples of which either is among the `k` nearest of the other (see `graph` for `ann`), and 0
-    elsewhere. `alpha` is the price of similarity, at least 0; 0 is `top`. It needs `features=`.
+    The sum of scores, scaled to [0, 1], less `alpha` x the sum of similarities over ordered pairs is maximised
+    greedily. Only neighbours count as similar (see `graph` for `k` and `ann`), by the cosine of their features. `alpha`
+    is at least 0; 0 is `top`. It needs `features=`.
 
     >>> features = [[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]
     >>> infomax([1.0, 0.9, 0.6], keep=2, k=1, alpha=0.5, direction="harder", features=features).order.tolist()

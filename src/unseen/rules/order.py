@@ -257,8 +257,7 @@ def _blocks(x: npt.NDArray[Any], rows: IntArray) -> Iterator[tuple[int, IntArray
 def top(scores: Scores, *, first: Literal["hard", "easy"] | None = None, **shared: Unpack[Shared]) -> Coreset:
     """Choose the hardest first (of a score of worth: the worthiest); ties by id.
 
-    `first` is `"hard"` (the default) or `"easy"`, and is refused for scores of worth, which have no such ends. The rule
-    collapses at high pruning rates.
+    `first` is `"hard"` (the default) or `"easy"`, and is refused for scores of worth, which have no such ends.
 
     >>> coreset = top([0.1, 0.9, 0.5, 0.9], keep=3, direction="harder")
     >>> coreset.ids.tolist(), coreset.order.tolist()
@@ -289,17 +288,16 @@ def bws(
 ) -> Coreset:
     """Choose the window of the difficulty order from which a linear model learns most (after BWS, arXiv 2406.03057).
 
-    A ridge regression of the labels on the features is trained on each window and tested on the samples outside it.
-    The most accurate window is kept; of equal ones, the one nearest to the hard end. Choi et al. (2024) test on all
-    samples, members as they were fitted. The offset, as a count, is in `sources` and `provenance["found"]`. Where
-    labels are noisy or the budget is large, `over="all"` is fairer, at a higher price (see `BestWindow`).
+    A ridge regression of the labels on the features is trained on each window, and the most accurate one is kept. The
+    offset, as a count, is in `sources` and `provenance["found"]`.
 
     Args:
         scores: a table with one score, or an array (n,) with `direction=`.
         steps: windows skip 0, 1/steps, 2/steps, ... of the samples, rounded down, as far as the budget fits.
         lam: the penalty, in mean eigenvalues of the window's centred Gram matrix.
         over: what accuracy is measured on: `"left_out"`, the samples outside the window; `"all"`, the samples inside
-            too, each by the regression without it (exact leave-one-out).
+            too, each by the regression without it (exact leave-one-out). The latter costs more, and is fairer where
+            labels are noisy or the budget is large.
         **shared: see `unseen.rules.choosing.choose`; needs `features=`, and `labels=` unless there is a table. A quota
             is refused: inside one class there is nothing to predict.
 

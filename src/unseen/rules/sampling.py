@@ -386,9 +386,7 @@ def random(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
 def trimmed(scores: Scores, *, times: float = 80.0, **shared: Unpack[Shared]) -> Coreset:
     """Choose at random, without the samples whose score is far above the median, such as wrong regression targets.
 
-    The score must be harder when higher, such as `loss`. The samples whose score is above `times` (more than 1) the
-    median are dropped, the highest first, at most half of what is pruned. Nothing is dropped where these are more than
-    5 % of the samples, or where the median is not above 0.
+    The score must be harder when higher, such as `loss`. `times` is how many medians are far, more than 1.
 
     >>> coreset = trimmed([*np.linspace(1, 2, 19), 900.0], keep=15, direction="harder")
     >>> 19 in coreset.ids, coreset.provenance["found"]
@@ -409,17 +407,15 @@ def stratified(
 ) -> Coreset:
     """Choose from all strata of the score: coverage-centric selection (Zheng et al. 2023, CCS, arXiv 2210.15809).
 
-    The rule drops the `cutoff` hardest share, cuts the rest in strata of the score, shares the budget from the
-    smallest stratum up (what a stratum cannot give goes to the larger ones), and draws at random inside. Stratum 0 is
-    the easiest (or least worthy). Published cutoffs: CIFAR-10 at 90 % pruned 0.3, ImageNet at 80 % 0.2, at 90 % 0.3.
-    More cut off than the budget leaves is a `BudgetError`.
+    Stratum 0 is the easiest (or least worthy). What a stratum cannot give goes to the larger ones.
 
     Args:
         scores: a table with one score, or an array (n,) with `direction=`.
         by: strata of equal `"width"` in the score (the paper), or of equal count, by `"rank"`.
-        cutoff: the share dropped, a fraction in [0, 1), rounded down; or `"error"`, the share of held-out predictions
-            that were wrong, as far as the budget leaves room; or `"auto"`, as `unseen.prune` cuts by default, see
-            `unseen.rules.sampling.Stratified`. Under a quota within each class.
+        cutoff: the share of the hardest that is dropped, a fraction in [0, 1), rounded down (a `BudgetError` where it
+            leaves too few); or `"error"`, the share of held-out predictions that were wrong, as far as the budget
+            leaves room; or `"auto"`, as `unseen.prune` cuts by default, see `unseen.rules.sampling.Stratified`. Under a
+            quota within each class. The paper takes 0.3 for CIFAR-10 at 90 % pruned, 0.2 for ImageNet at 80 %.
         cutoff_by: the difficulty score by which the hardest are dropped, as a table that has this one only, or its name
             in the table of `scores`; default: the score itself, which is refused for scores of worth.
         strata: how many.
@@ -437,11 +433,9 @@ def stratified(
 def beta(scores: Scores, *, c: float = 5.5, **shared: Unpack[Shared]) -> Coreset:
     """Draw by the Beta density of the mean p_y, times the score: DUAL's sampler (Cho et al. 2025, arXiv 2502.06905).
 
-    Samples are drawn without replacement with b = 15 (1 - mu)(1 - r^c), at least 1, and a = 16 - b. Here r is the
-    pruned share, mu the mean p_y of the ten highest scores, and `c` how late the move to easy samples sets in: 4 for
-    CIFAR-100, 11 for ImageNet, about 5.5 for CIFAR-10. Scores are at least 0, harder or worth when higher; an array of
-    them needs `mean_confidence=`. Samples of score 0 come last, at random. Under a quota, each class has its own mu
-    and r.
+    `c` is how late, as more is pruned, the move to easy samples sets in: 4 for CIFAR-100, 11 for ImageNet, about 5.5
+    for CIFAR-10. Scores are at least 0, harder or worth when higher; an array of them needs `mean_confidence=`. Samples
+    of score 0 come last, at random.
 
     >>> beta([0.0, 0.2, 0.3], keep=2, direction="worth", mean_confidence=[1.0, 0.6, 0.5]).ids.tolist()
     [1, 2]
