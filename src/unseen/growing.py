@@ -30,7 +30,6 @@ from unseen.data.base import digest
 from unseen.data.sources import check_arguments, opened, without_reading
 from unseen.engine import runs
 from unseen.engine.runs.base import Run
-from unseen.engine.scoring import versions
 from unseen.engine.work import Groups, Running, Work, refuse_other_data, without_running
 from unseen.errors import ArgumentError, BudgetError
 from unseen.learners.base import refuse_target
@@ -393,15 +392,11 @@ class Loop:
         """Return the configuration of the run."""
         samples = self.work.samples
         groups = None if samples.groups is None else digest(samples.groups)
-        return {
-            "format": 1,
-            "versions": versions(),
-            "seed": self.seed,
-            "grow": {"sizes": self.sizes, "plan": self.plan.describe(), **self.growth.describe()},
-            "learner": self.work.learner.describe(),
-            "settings": {"threads": self.work.threads},
-            "fingerprint": {**samples.fingerprint, "groups": groups},
-        }
+        return self.work.manifest(
+            self.seed,
+            grow={"sizes": self.sizes, "plan": self.plan.describe(), **self.growth.describe()},
+            fingerprint={**samples.fingerprint, "groups": groups},
+        )
 
     def _about(self) -> dict[str, Any]:
         """Return the provenance that the coreset and its history share."""

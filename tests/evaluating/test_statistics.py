@@ -130,7 +130,7 @@ def test_more_than_a_hundred_is_said_as_such():
 
 
 def test_bad_arguments():
-    with pytest.raises(ArgumentError, match="margin must be above 0, got 0"):
+    with pytest.raises(ArgumentError, match="margin must be an accuracy above 0"):
         against_full([0.1, 0.2], margin=0)
     with pytest.raises(ArgumentError, match="level must be in"):
         interval([0.1, 0.2], level=95)

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from unseen.core import seeds
 from unseen.core.arrays import Arrays, FloatArray, IntArray
 from unseen.core.coreset import Coreset
 from unseen.core.exposure import Exposure, Fit, Plan
@@ -28,7 +29,7 @@ from unseen.data.formats import Reading
 from unseen.data.labels import grouping, joined_groups, to_numpy
 from unseen.engine import executors
 from unseen.engine.runs.base import Run
-from unseen.engine.scoring import Abilities, SampleInfo, Scoring, check_score
+from unseen.engine.scoring import Abilities, SampleInfo, Scoring, check_score, versions
 from unseen.errors import ArgumentError, DataError, warn
 from unseen.learners.base import check_scores
 from unseen.learners.registry import resolve as resolve_learner
@@ -343,6 +344,18 @@ class Work:
             run.save_result(job.name, {**kept, "trained_on": mark})
             self.report("fit_done", fit=job.name, epochs=job.learner.epochs or 1)
             yield one, make_outcome(one, kept)
+
+    def manifest(self, seed: int, **about: object) -> dict[str, object]:
+        """Return the manifest of a run of trainings: everything that these depend on, with what `about` adds to it."""
+        return {
+            "format": 1,
+            "versions": versions(),
+            "seed": seeds.checked(seed),
+            "learner": self.learner.describe(),
+            "settings": {"threads": self.threads},
+            "fingerprint": self.samples.fingerprint,
+            **about,
+        }
 
     def check_batch(self, samples: int) -> None:
         """Refuse to judge a coreset of less than one batch of the learner; nobody would train on so few samples.

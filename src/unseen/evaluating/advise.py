@@ -23,11 +23,12 @@ from unseen.engine.runs.files import understood
 from unseen.errors import ArgumentError
 from unseen.evaluating.methods import EVERYTHING, RANDOM, Method, default_method
 from unseen.evaluating.statistics import (
-    FEWEST,
     Interval,
     Verdict,
     against_full,
     against_random,
+    check_margin,
+    check_replicates,
     doubt_accuracy,
     without_nan,
 )
@@ -100,7 +101,11 @@ def advise(
         'an estimate under a linear head'
     """
     searching = (5 if quick else 2) if searching is None else searching
-    _check(margin=margin, step=step, searching=searching, seeds=seeds)
+    check_margin(margin)
+    if not 0.01 <= step <= 0.5:
+        raise ArgumentError(f"step must be a share in [0.01, 0.5], got {step!r}")
+    at_least("searching", searching, 1)
+    check_replicates("seeds", seeds)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
         source, test, left = open_data(advise, data, y, options, cache=out)
@@ -129,7 +134,17 @@ def advise(
         ]
         budgets = {share: budgets[share] for share in shares}
         trials.open()
-        trials.report("work", **_outlook(trials, method, budgets, searching, seeds, quick))
+        probes = 2 * len(shares) if quick else int(np.ceil(np.log2(len(shares) + 1)))
+        tests = searching * (1 + probes) + 3 * seeds * min(TRIES, len(shares))
+        estimated = [("note", f"{ESTIMATE}, {trials.scorer.learner.name} on the features"), ("trap", TRAP)]
+        trials.announce(
+            *(estimated if quick else ()),
+            ("method", method.text),
+            scorings=trials.scorings([method], [budgets[shares[-1]]]) * (searching + seeds),
+            tests=tests,
+            epochs=tests * (trials.trainer.learner.epochs or 1),
+            most="about ",
+        )
         search = _Search(trials, method, budgets, margin, ESTIMATE if quick else None)
         with trials.session():
             largest = (search.try_all if quick else search.bisect)(shares, range(searching))
@@ -305,37 +320,6 @@ class _Search:
         how = "confirming" if confirming else "searching"
         self.trials.report("say", text=f"{how}: {self.tried[-1].text()}")
         return difference, Difference.of(mine, drawn[0], targets) if random else None
-
-
-def _check(*, margin: float, step: float, searching: int, seeds: int) -> None:
-    if not 0 < margin < 1:
-        raise ArgumentError(f"margin must be an accuracy in (0, 1), such as 0.005 for half a point, got {margin!r}")
-    if not 0.01 <= step <= 0.5:
-        raise ArgumentError(f"step must be a share in [0.01, 0.5], got {step!r}")
-    at_least("searching", searching, 1)
-    if seeds < FEWEST:
-        raise ArgumentError(f"seeds must be at least {FEWEST}, since fewer give no verdict, got {seeds!r}")
-
-
-def _outlook(
-    trials: Trials, method: Method, budgets: dict[float, int], searching: int, seeds: int, quick: bool
-) -> dict[str, Any]:
-    """Describe the work ahead, in words and in epochs."""
-    probes = 2 * len(budgets) if quick else int(np.ceil(np.log2(len(budgets) + 1)))
-    scorings = trials.scorings([method], [min(budgets.values())])
-    trainings = searching * (1 + probes) + 3 * seeds * min(TRIES, len(budgets))
-    who = trials.scorer.learner
-    epochs = scorings * (searching + seeds) * (who.epochs or 1) + trainings * (trials.trainer.learner.epochs or 1)
-    lines = [
-        ("data", f"{len(trials.train):,} samples to choose from, {len(trials.joined.test):,} to test on"),
-        ("method", method.text),
-        ("work", f"{scorings * (searching + seeds):,} trainings to score, about {trainings:,} to test, {trials.fix} "
-         "fixed"),
-        ("time", "known after the first training"),
-    ]  # fmt: skip
-    if quick:
-        lines[:0] = [("note", f"{ESTIMATE}, {who.name} on the features"), ("trap", TRAP)]
-    return {"lines": lines, "epochs": epochs, "held": 0}
 
 
 def vectors_of(data: Data, features: npt.ArrayLike | None, test: Any) -> Data:

@@ -20,7 +20,7 @@ from unseen.engine.runs.base import Run
 from unseen.engine.work import Fix
 from unseen.errors import ArgumentError, BudgetError
 from unseen.evaluating.methods import RANDOM, Method
-from unseen.evaluating.statistics import FEWEST, against_random
+from unseen.evaluating.statistics import against_random, check_replicates
 from unseen.evaluating.trials import Difference, Trials
 from unseen.rules.registry import default_rule
 from unseen.scores.registry import resolve as resolve_score
@@ -83,10 +83,7 @@ class Auto:
     trainee: Any = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.confirm, bool) or self.confirm < FEWEST:
-            raise ArgumentError(
-                f"confirm must be at least {FEWEST}, since fewer replicates give no verdict, got {self.confirm!r}"
-            )
+        check_replicates("confirm", self.confirm)
 
 
 def find_best_method(
@@ -108,7 +105,14 @@ def find_best_method(
     named = auto.candidates is not None
     possible = [m for m in candidates if trials.possible(m, budget, must=named, refusal=BudgetError)]
     trials.open()
-    trials.report("work", **_outlook(trials, possible, budget, auto.confirm))
+    scorings, tests = _most_work(trials, possible, budget, auto.confirm)
+    trials.announce(
+        ("auto", f"{len(possible)} candidates at {budget:,} samples"),
+        scorings=scorings,
+        tests=tests,
+        epochs=tests * trials.epochs(budget),
+        most="up to ",
+    )
     rounds, order = _halve(trials, possible, budget)
     winner, confirmed = _confirm(trials, order[0], budget, auto.confirm)
     evidence = {
@@ -166,23 +170,12 @@ def _halve(trials: Trials, methods: list[Method], budget: int) -> tuple[list[dic
         alive, replicates = [method for method in methods if method in kept or method is RANDOM], 2 * replicates
 
 
-def _outlook(trials: Trials, methods: Sequence[Method], budget: int, seeds: int) -> dict[str, Any]:
-    """Describe the work ahead: the most that it can take, if the costliest candidates survive longest."""
-    scorer = trials.scorer.learner
-    alive, replicates, done, trainings = len(methods) - 1, 1, 0, 0
-    scorings = trials.scorings(methods, [budget])
-    while True:
-        trainings += (alive + 1) * (replicates - done)
-        if alive <= 1:
-            break
-        done, alive, replicates = replicates, (alive + 1) // 2, 2 * replicates
-    costliest = max((trials.scorings([method], [budget]) for method in methods), default=0)
-    scorings += costliest * (replicates - 1 + seeds)
-    trainings += 2 * seeds
-    lines = [
-        ("auto", f"{len(methods)} candidates at {budget:,} of {len(trials.train):,} samples, tested on "
-         f"{len(trials.joined.test):,} held out"),
-        ("work", f"up to {scorings:,} trainings to score by {scorer.name}, {trainings:,} to test, {trials.fix} fixed"),
-    ]  # fmt: skip
-    epochs = scorings * (scorer.epochs or 1) + trainings * trials.epochs(budget)
-    return {"lines": lines, "epochs": epochs, "held": 0}
+def _most_work(trials: Trials, methods: Sequence[Method], budget: int, seeds: int) -> tuple[int, int]:
+    """Count the trainings to score and to test, if the costliest candidates survive longest."""
+    alive, replicates, tests = len(methods) - 1, 1, len(methods)
+    while alive > 1:
+        alive, replicates = (alive + 1) // 2, 2 * replicates
+        tests += (alive + 1) * replicates // 2  # half of the replicates are those of the round before
+    costliest = max(trials.scorings([method], [budget]) for method in methods)
+    scorings = trials.scorings(methods, [budget]) + costliest * (replicates - 1 + seeds)
+    return scorings, tests + 2 * seeds

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from numbers import Real
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -27,12 +26,11 @@ from unseen.data.base import digest
 from unseen.data.sources import check_arguments, columns_named, opened, opened_test, without_reading
 from unseen.engine import runs
 from unseen.engine.runs.base import Run
-from unseen.engine.scoring import versions
 from unseen.engine.work import Fix, Outcome, Running, Training, Work, WorkOptions, refuse_other_data
 from unseen.errors import ArgumentError, BudgetError, DataError, UnknownNameError
-from unseen.evaluating.prices import CHOOSING, Price, of_arms, of_run, total
+from unseen.evaluating.prices import CHOOSING, Price, mean, of_arms, of_run
 from unseen.evaluating.result import FILE, ArmResult, Evaluation, Kind, file_name, in_range
-from unseen.evaluating.statistics import sampling_error, standard_error
+from unseen.evaluating.statistics import check_level, check_margin, sampling_error, standard_error
 from unseen.evaluating.test_set import Exam, Overlap, near_duplicates, with_probe, with_test
 from unseen.learners.registry import default_learner
 from unseen.rules.base import checked_features
@@ -122,7 +120,8 @@ def evaluate(
     check_arguments(evaluate, options, Running.__annotations__)
     reading, running = without_reading(options)
     at_least("seeds", seeds, 1)
-    _check_numbers(margin=margin, level=level)
+    check_margin(margin)
+    check_level(level)
     seed = runs.seed_of(out, seed)
     source = opened(data, y, reading, features, cache=out)
     columns = columns_named(features)
@@ -142,7 +141,16 @@ def evaluate(
     work = Work(exam.data, default_learner(source) if learner is None else learner, groups=None, **running)
     replicates = Replicates(work, exam, arms, fix, seed)
     with runs.open_run(out) as run:
-        run.open(_manifest(work, exam, named, fix, seed))
+        run.open(
+            work.manifest(  # without the number of seeds, margin and level, which may change
+                seed,
+                kind="evaluation",
+                fix=fix,
+                coresets={name: [digest(coreset.indices) for coreset in given] for name, given in named.items()},
+                features=None if exam.features is None else digest(exam.features),
+                test={**exam.about, "rows": digest(exam.test)},
+            )
+        )
         held, epochs = replicates.held(run)
         work.report("work", lines=replicates.outlook(seeds, held), epochs=replicates.epochs, held=epochs)
         near = near_duplicates(exam.data, exam.pool, exam.test, features=whole)
@@ -167,13 +175,6 @@ def evaluate(
         return evaluation
 
 
-def _check_numbers(*, margin: object, level: object) -> None:
-    if isinstance(margin, bool) or not isinstance(margin, Real) or not 0 < float(margin) < 1:
-        raise ArgumentError(f"margin must be an accuracy above 0 and below 1 (0.005 is half a point), got {margin!r}")
-    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < float(level) < 1:
-        raise ArgumentError(f"level must be in (0, 1), got {level!r}")
-
-
 def _read_features(features: Any, data: Data) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
     """Return the features of the training set, and those of training and test set in one array; None where unknown."""
     if features is None:
@@ -185,24 +186,6 @@ def _read_features(features: Any, data: Data) -> tuple[npt.NDArray[Any] | None, 
     if own.shape[1] != test.shape[1]:
         raise ArgumentError(f"features of both sets must be of one extractor, got {own.shape[1]} and {test.shape[1]}")
     return own, np.concatenate([own, test])
-
-
-def _manifest(work: Work, exam: Exam, coresets: ByName, fix: Fix, seed: int) -> dict[str, object]:
-    """Return everything that a training depends on: not the number of seeds, margin and level, which may change."""
-    chosen = {name: [digest(coreset.indices) for coreset in given] for name, given in coresets.items()}
-    return {
-        "format": 1,
-        "kind": "evaluation",
-        "versions": versions(),
-        "seed": seeds.checked(seed),
-        "learner": work.learner.describe(),
-        "settings": {"threads": work.threads},
-        "fix": fix,
-        "coresets": chosen,
-        "features": None if exam.features is None else digest(exam.features),
-        "test": {**exam.about, "rows": digest(exam.test)},
-        "fingerprint": work.samples.fingerprint,
-    }
 
 
 # ---- the coresets ---------------------------------------------------------------------------------------------------
@@ -224,10 +207,10 @@ def _read_coresets(coresets: Any, data: Data, replicates: int) -> tuple[dict[str
                 "trained on at least once"
             )
         by_name[name] = [_read_coreset(name, item, data) for item in items]
-        costs = [of_run(Path(item)) for item in items if not isinstance(item, Coreset) and Path(item).is_dir()]
-        known = total(cost for cost in costs if cost is not None)
-        if known is not None and len(costs) == len(items) and None not in costs:
-            prices[name] = known.divided(len(items))
+        costs = [None if isinstance(item, Coreset) or not Path(item).is_dir() else of_run(Path(item)) for item in items]
+        known = [cost for cost in costs if cost is not None]
+        if len(known) == len(items):
+            prices[name] = mean(known)
     return by_name, prices
 
 

@@ -67,23 +67,22 @@ def of_fits(events: Iterable[Mapping[str, Any]]) -> dict[str, Price]:
     return prices
 
 
-def total(prices: Iterable[Price]) -> Price | None:
-    """Add up prices; None for an empty list. The samples are unknown if those of one price are."""
-    every = list(prices)
-    if not every:
-        return None
-    return Price(
-        sum(price.trainings for price in every),
-        sum(price.seconds for price in every),
-        _sum_if_known(price.samples for price in every),
-    )
+def total(prices: Sequence[Price]) -> Price:
+    """Add up prices."""
+    samples = _sum_if_known(price.samples for price in prices)
+    return Price(sum(price.trainings for price in prices), sum(price.seconds for price in prices), samples)
+
+
+def mean(prices: Sequence[Price]) -> Price:
+    """Return the mean of prices."""
+    return total(prices).divided(len(prices))
 
 
 def _sum_if_known(values: Iterable[float | None]) -> float | None:
-    """Add up numbers; None where one of them is not known, or there are none."""
+    """Add up numbers; None where one of them is not known."""
     every = list(values)
     known = [value for value in every if value is not None]
-    return sum(known) if known and len(known) == len(every) else None
+    return sum(known) if len(known) == len(every) else None
 
 
 def of_arms(events: Sequence[Mapping[str, Any]], files: Mapping[str, str]) -> dict[str, Price]:
@@ -99,16 +98,16 @@ def of_arms(events: Sequence[Mapping[str, Any]], files: Mapping[str, str]) -> di
     of_fit = of_fits(events)
     for name, file in files.items():
         of_arm = [price for fit, price in of_fit.items() if fit.rpartition("-r")[0] == file]
-        whole = total(of_arm)
-        if whole is not None:
-            prices[name] = whole.divided(len(of_arm))
+        if of_arm:
+            prices[name] = mean(of_arm)
     return prices
 
 
 def of_run(path: Path) -> Price | None:
     """Return the price of all trainings of a run and of the runs inside it; None where none is logged."""
     places = [path, *sorted(manifest.parent for manifest in path.rglob("parts/*/manifest.json"))]
-    return total(price for place in places for price in of_fits(RunDirectory(place).events()).values())
+    prices = [price for place in places for price in of_fits(RunDirectory(place).events()).values()]
+    return total(prices) if prices else None
 
 
 def worth(path: Path, n: int) -> float | None:
@@ -122,7 +121,7 @@ def worth(path: Path, n: int) -> float | None:
     sizes = {event["fit"]: event.get("samples") for event in events if event.get("kind") == "fit_start"}
     ended = {event["fit"] for event in events if event.get("kind") == "fit_end"}
     trained = _sum_if_known(sizes.get(fit) for fit in ended)
-    return None if trained is None else trained / n
+    return trained / n if trained else None
 
 
 def pays_back(cost: float, full: float, part: float) -> int | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from numbers import Real
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -70,10 +71,10 @@ class Interval:
         """Half the width; NaN where it is not known."""
         return (self.high - self.low) / 2
 
-    def text(self, *, sign: bool = False, digits: int = 1) -> str:
+    def text(self, *, sign: bool = False) -> str:
         """Format it in per cent or in points: `'92.0 ± 5.0'`; without an interval only the mean."""
-        mean = f"{100 * self.mean:{'+' if sign else ''}.{digits}f}"
-        return mean if np.isnan(self.low) else f"{mean} ± {100 * self.half:.{digits}f}"
+        mean = f"{100 * self.mean:{'+' if sign else ''}.1f}"
+        return mean if np.isnan(self.low) else f"{mean} ± {100 * self.half:.1f}"
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any] | None) -> Self | None:
@@ -102,6 +103,24 @@ class Verdict:
     def good(self) -> bool:
         """Whether it is good news without exception: nothing is lost or something gained, and no class loses."""
         return self.word in ("lossless", "better") and not self.classes
+
+
+def check_margin(margin: object) -> None:
+    """Refuse a margin that is not an accuracy."""
+    if isinstance(margin, bool) or not isinstance(margin, Real) or not 0 < float(margin) < 1:
+        raise ArgumentError(f"margin must be an accuracy above 0 and below 1 (0.005 is half a point), got {margin!r}")
+
+
+def check_level(level: object) -> None:
+    """Refuse a level that is not a probability."""
+    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < float(level) < 1:
+        raise ArgumentError(f"level must be in (0, 1), got {level!r}")
+
+
+def check_replicates(name: str, count: int) -> None:
+    """Refuse a number of replicates that gives no verdict."""
+    if isinstance(count, bool) or count < FEWEST:
+        raise ArgumentError(f"{name} must be at least {FEWEST}, since fewer replicates give no verdict, got {count!r}")
 
 
 def interval(values: npt.ArrayLike, level: float = 0.95, *, sampling: Sampling | None = None) -> Interval:
@@ -190,8 +209,7 @@ def against_full(
     >>> against_full([-0.001, 0.001, 0.0, 0.0], sampling=Sampling(0.004, 1000)).text
     'undecided, 1,000 test samples are too few, whatever the number of seeds'
     """
-    if not margin > 0:
-        raise ArgumentError(f"margin must be above 0, got {margin!r}")
+    check_margin(margin)
     spread = _Spread.of(differences, level, sampling, each, trainee)
     if (unknown := _unknown(spread)) is not None:
         return unknown
@@ -342,8 +360,7 @@ class _Spread(NamedTuple):
         x = np.asarray(values, np.float64)
         if x.ndim != 1 or not len(x):
             raise ArgumentError(f"values must have shape (n,), one a replicate, got {x.shape}")
-        if not 0 < level < 1:
-            raise ArgumentError(f"level must be in (0, 1), got {level!r}")
+        check_level(level)
         seeds = float("nan") if len(x) < 2 else 0.0 if np.ptp(x) <= _SAME else float(x.var(ddof=1))
         known = sampling is not None and np.isfinite(sampling.error)
         test = (sampling.error**2, sampling.n) if known and sampling else (0.0, 0)

@@ -268,9 +268,15 @@ def sweep(
             for budget in budgets:
                 trials.check(method, budget, range(seeds))
         trials.open()
-        trials.report("work", **_outlook(trials, lines, budgets, seeds))
+        tried = [(method, budget) for method in lines for budget in trials.budgets_of(method, budgets)]
+        trials.announce(
+            ("cells", f"{len(lines)} methods at {len(budgets)} budgets, {seeds} replicates"),
+            scorings=seeds * trials.scorings(lines, budgets),
+            tests=seeds * len(tried),
+            epochs=seeds * sum(trials.epochs(budget) for _, budget in tried),
+            held=trials.held(tried, seeds),
+        )
         with trials.session():
-            tried = [(method, budget) for method in lines for budget in trials.budgets_of(method, budgets)]
             together = trials.executor.jobs or seeds  # so that an interrupted sweep holds whole replicates
             outcomes: dict[CellKey, Outcome] = {}
             for first in range(0, seeds, together):
@@ -308,20 +314,3 @@ def _read_budgets(trials: Trials, keep: Sequence[float | str] | None, prune: Seq
     if not budgets:
         raise ArgumentError(f"{'keep' if prune is None else 'prune'} must name at least one amount, got none")
     return sorted(budgets, reverse=True)
-
-
-def _outlook(trials: Trials, methods: Sequence[Method], budgets: Sequence[int], replicates: int) -> dict[str, Any]:
-    """Describe the work ahead, in words and in epochs."""
-    cells = [budget for method in methods for budget in trials.budgets_of(method, budgets)]
-    scorings = trials.scorings(methods, budgets)
-    scorer, trainee = trials.scorer.learner, trials.trainer.learner
-    epochs = sum(map(trials.epochs, cells)) + scorings * (scorer.epochs or 1)
-    lines = [
-        ("data", f"{len(trials.train):,} samples to choose from, {len(trials.joined.test):,} to test on"),
-        ("cells", f"{len(methods)} methods at {len(budgets)} budgets, {replicates} replicates"),
-        ("work", f"{scorings * replicates:,} trainings to score by {scorer.name}, {len(cells) * replicates:,} to test "
-         f"by {trainee.name}, {trials.fix} fixed"),
-        ("time", "known after the first training"),
-    ]  # fmt: skip
-    held = trials.held(methods, budgets, replicates)
-    return {"lines": lines, "epochs": epochs * replicates, "held": held}

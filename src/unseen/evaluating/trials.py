@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core import seeds as seeds_room
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.protocols import Data, Learner
 from unseen.data.formats import Reading
@@ -20,7 +19,6 @@ from unseen.data.labels import to_numpy
 from unseen.data.parts import Joined, Part, restricted, split_off
 from unseen.data.sources import check_arguments, opened, opened_test, without_reading
 from unseen.engine.runs.base import Run
-from unseen.engine.scoring import versions
 from unseen.engine.work import Fix, Groups, Outcome, Running, Training, Work, resolve_executor, without_running
 from unseen.errors import ArgumentError
 from unseen.evaluating.methods import Method, Selector, slug
@@ -127,21 +125,29 @@ class Trials:
         self.trainer = Work(self.joined, learner if trainee is None else trainee, groups=None, **running)
         self.selector = Selector(self.scorer, methods, run=run, seed=seed, features=features)
         self.report = self.scorer.report
-        self._manifest = {
-            "format": 1,
-            "versions": versions(),
-            "seed": seeds_room.checked(seed),
-            "fix": self.fix,
-            "learner": self.scorer.learner.describe(),
-            "trainee": self.trainer.learner.describe(),
-            "settings": {"threads": self.scorer.threads},
-            "fingerprint": self.trainer.samples.fingerprint,
-            **about,
-        }
+        trained = {"trainee": self.trainer.learner.describe(), "fingerprint": self.trainer.samples.fingerprint}
+        self._manifest = self.scorer.manifest(seed, fix=self.fix, **trained, **about)
 
     def open(self) -> None:
         """Begin or continue the run; called once nothing can be refused any more."""
         self.run.open(self._manifest)
+
+    def announce(
+        self, *about: tuple[str, str], scorings: int, tests: int, epochs: int, most: str = "", held: int = 0
+    ) -> None:
+        """Report the work ahead: trainings to score and to test, and the epochs of the tests.
+
+        `about` are further lines, and `most` says where these are not exact. `held` epochs are done already.
+        """
+        scorer, trainee = self.scorer.learner, self.trainer.learner
+        work = f"{most}{scorings:,} trainings to score by {scorer.name}, {tests:,} to test by {trainee.name}"
+        lines = [
+            ("data", f"{len(self.train):,} samples to choose from, {len(self.joined.test):,} to test on"),
+            *about,
+            ("work", f"{work}, {self.fix} fixed"),
+            ("time", "known after the first training"),
+        ]
+        self.report("work", lines=lines, epochs=scorings * (scorer.epochs or 1) + epochs, held=held)
 
     def budget(self, *, keep: float | None = None, prune: float | None = None) -> int:
         """Return a fraction or count of the training set as a count."""
@@ -236,14 +242,10 @@ class Trials:
                 needed |= self.selector.trainings(method, budget)
         return sum(needed.values())
 
-    def held(self, methods: Iterable[Method], budgets: Sequence[int], replicates: int) -> int:
-        """Count the epochs of these trainings that the run holds already."""
-        held = 0
-        for method in methods:
-            for budget in self.budgets_of(method, budgets):
-                names = [self.name(method, budget, r) for r in range(replicates)]
-                held += self.epochs(budget) * sum(self.run.result(name) is not None for name in names)
-        return held
+    def held(self, tried: Sequence[tuple[Method, int]], replicates: int) -> int:
+        """Count the epochs of these tests that the run holds already."""
+        names = [(self.name(*one, r), self.epochs(one[1])) for one in tried for r in range(replicates)]
+        return sum(epochs for name, epochs in names if self.run.result(name) is not None)
 
     def about(self, test: str) -> dict[str, Any]:
         """Return the description that a result carries: data, learners, what was fixed, the test set in words."""
