@@ -216,7 +216,7 @@ class Loop:
     ) -> None:
         self.work, self.growth, self.seed = work, growth, seeds.checked(seed)
         data, n = work.data, len(work.data)
-        if "logits" not in work.learner.provides:
+        if not work.predicts:
             raise ArgumentError(f"grow needs a learner that predicts classes, which {work.learner.name!r} does not do")
         self.plan = growth.plan or default_plan(closed_form=work.learner.closed_form)
         self.budget = budget_of(n, keep=keep, prune=prune)

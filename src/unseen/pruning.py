@@ -35,9 +35,17 @@ from unseen.learners.base import refuse_target
 from unseen.rules.base import Rule
 from unseen.rules.budgets import Quota, amounts, budget_line
 from unseen.rules.budgets import budget as budget_of
-from unseen.rules.registry import SHARED, Choice, default_rule, fallback, hardly_regresses, too_weak
+from unseen.rules.registry import (
+    SHARED,
+    Choice,
+    default_choice,
+    default_rule,
+    fallback,
+    hardly_regresses,
+    too_weak,
+)
 from unseen.scores.label_quality import LABEL_ISSUE
-from unseen.scores.registry import listed
+from unseen.scores.registry import default_score, listed
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.streaming import Score
 
@@ -122,7 +130,12 @@ def score(
         source = opened(data, y, reading, features, cache=out)
         work = Work(source, learner, groups=groups, **running)
         exposure = plan_of(plan, closed_form=work.learner.closed_form)
-        wanted = _default_scores(work, exposure) if scores is None else listed(scores)
+        if scores is None:
+            first = default_score(source)
+            choice = default_choice(source, first, predicts=work.predicts)
+            wanted = choice.scores(first, exposure, (), classes=work.predicts)
+        else:
+            wanted = listed(scores)
         table = work.score(run, exposure, wanted, seed=seed, announce=True)
         work.report("result", result=table, run=out)
         return table
@@ -245,7 +258,7 @@ def prune(
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
         source = opened(data, y, reading, reading.pop("features", None), cache=out)
-        score = resolve_score(_default_score(source) if score is None else score)
+        score = default_score(source) if score is None else resolve_score(score)
         if rule == AUTO:
             refuse_target(source, "rule='auto' compares accuracies of classes", "name a rule")
             if plan is not None:
@@ -259,13 +272,15 @@ def prune(
                 report("result", result=pruned, run=out)
             return pruned
         work = Work(source, learner, groups=groups, **running)
-        predicts = _predicts(work)
-        choice = Choice.of(_default_rule(work, score) if rule is None else rule, options)
-        choice.check(source, **amount, direction=score.direction, predicts=predicts)
+        if rule is None:
+            choice = default_choice(source, score, options, predicts=work.predicts)
+        else:
+            choice = Choice.of(rule, options)
+        choice.check(source, **amount, direction=score.direction, predicts=work.predicts)
         if any(value is not None for value in amount.values()):
             work.report("budget", text=budget_line(len(source), **amount))
         exposure = plan_of(plan, closed_form=work.learner.closed_form)
-        wanted = choice.scores(score, exposure, also, classes=predicts)
+        wanted = choice.scores(score, exposure, also, classes=work.predicts)
         table = work.score(run, exposure, wanted, seed=seed, announce=True)
         if (why := hardly_regresses(table)) is not None:
             work.tell(why)
@@ -386,22 +401,3 @@ def label_error_share(table: ScoreTable, coreset: Coreset | None = None) -> floa
         flagged = np.where(table.predictions == table.labels, 0.0, np.where(judged, flagged, np.nan))
     flagged = flagged if coreset is None else flagged[coreset.indices]
     return float(np.nanmean(flagged)) if np.isfinite(flagged).any() else float("nan")
-
-
-def _default_score(data: Data) -> str:
-    return "el2n" if data.targets is None else "loss"
-
-
-def _default_scores(work: Work, plan: Plan) -> list[str | Score]:
-    """List the scores that `prune` measures if nothing is named."""
-    score = resolve_score(_default_score(work.data))
-    return Choice.of(_default_rule(work, score)).scores(score, plan, (), classes=_predicts(work))
-
-
-def _default_rule(work: Work, score: Score) -> str:
-    of_target = work.data.targets is not None
-    return default_rule(score.direction, work.data.labels, predicts=_predicts(work), of_target=of_target)
-
-
-def _predicts(work: Work) -> bool:
-    return work.data.targets is None and "logits" in work.learner.provides

@@ -283,6 +283,11 @@ class Work:
             _warn_if_perfect(tables[0], learner.name)
         return tables
 
+    @property
+    def predicts(self) -> bool:
+        """Whether the models of this work predict classes."""
+        return self.data.targets is None and "logits" in self.learner.provides
+
     def session(self) -> AbstractContextManager[None]:
         """Share what the executor starts, such as Ray, among all scorings and tests inside the block."""
         return self.executor.session()

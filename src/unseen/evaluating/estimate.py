@@ -26,7 +26,8 @@ from unseen.evaluating.prices import pays_back
 from unseen.integrations.recorder import Recorder
 from unseen.rules.budgets import amounts
 from unseen.rules.budgets import budget as budget_of
-from unseen.rules.registry import Choice, default_rule
+from unseen.rules.registry import default_choice
+from unseen.scores.registry import default_score
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.streaming import Score
 
@@ -179,11 +180,9 @@ def estimate(
     work = Work(source, learner, groups=None, jobs=slots, threads=threads)
     _check_gpus(work.learner, gpus)
     exposure = plan_of(plan, closed_form=work.learner.closed_form)
-    of_target = source.targets is not None
-    first = resolve_score(score if score is not None else "loss" if of_target else "el2n")
-    predicts = not of_target and "logits" in work.learner.provides
-    choice = Choice.of(default_rule(first.direction, source.labels, predicts=predicts, of_target=of_target))
-    job = _job(work, exposure, choice.scores(first, exposure, also, classes=predicts), seed)
+    first = default_score(source) if score is None else resolve_score(score)
+    choice = default_choice(source, first, predicts=work.predicts)
+    job = _job(work, exposure, choice.scores(first, exposure, also, classes=work.predicts), seed)
     budget = None if keep is None and prune is None else budget_of(len(source), **amounts(keep=keep, prune=prune))
     costs = Costs(work, job, SCORING_SECONDS)
     training = costs

@@ -27,6 +27,7 @@ from unseen.errors import ArgumentError, UnknownNameError
 from unseen.growing import Growth, Loop
 from unseen.learners.registry import resolve as resolve_learner
 from unseen.rules.registry import Choice, default_rule
+from unseen.scores.registry import default_score
 from unseen.scores.registry import resolve as resolve_score
 
 FULL = "full"
@@ -43,8 +44,8 @@ def default_method(data: Data) -> str:
     >>> default_method(digits())
     'halves/el2n/stratified:cutoff=auto,quota=floored'
     """
-    of_target = data.targets is not None
-    return f"halves/{'loss' if of_target else 'el2n'}/{default_rule('harder', data.labels, of_target=of_target)}"
+    rule = default_rule("harder", data.labels, of_target=data.targets is not None)
+    return f"halves/{default_score(data).label}/{rule}"
 
 
 def usual_methods(learner: Any, data: Data) -> list[str]:
@@ -171,8 +172,7 @@ class Selector:
             direction = score.direction
             plan = plan_named(method.plan)
             self.work.check(plan, [score, *choice.columns(score.label, plan)[1:]])
-        predicts = "logits" in self.work.learner.provides
-        choice.check(self.work.data, keep=budget, prune=None, direction=direction, predicts=predicts)
+        choice.check(self.work.data, keep=budget, prune=None, direction=direction, predicts=self.work.predicts)
 
     def trainings(self, method: Method, budget: int) -> dict[str, int]:
         """Return the scorings that one replicate of the method needs, each with its number of trainings."""

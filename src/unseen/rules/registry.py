@@ -191,6 +191,12 @@ def default_rule(
     return f"stratified:{by}{cut}quota=floored"
 
 
+def default_choice(data: Data, score: Score, options: Mapping[str, Any] | None = None, *, predicts: bool) -> Choice:
+    """Return the default rule for a data set, by a score of models that predict classes or do not."""
+    rule = default_rule(score.direction, data.labels, predicts=predicts, of_target=data.targets is not None)
+    return Choice.of(rule, options)
+
+
 def are_uneven(sizes: npt.ArrayLike) -> bool:
     """Return whether classes of these sizes, integers (C,), are uneven: the largest has 1.25 times the mean size.
 

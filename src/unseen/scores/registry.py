@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import MISSING, fields
 from typing import Any
 
+from unseen.core.protocols import Data
 from unseen.core.registry import Registry, parse_spec
 from unseen.core.table import meaning
 from unseen.errors import ArgumentError
@@ -55,6 +56,11 @@ def resolve(spec: str | Score) -> Score:
         if default is MISSING and option not in options:
             raise ArgumentError(f"score {name!r} needs {option}=, such as '{name}:{option}=3'")
     return kind(**options)
+
+
+def default_score(data: Data) -> Score:
+    """Return the score that `unseen.prune` chooses by where none is named."""
+    return resolve("el2n" if data.targets is None else "loss")
 
 
 def listed(scores: str | Score | Iterable[str | Score]) -> list[str | Score]:
