@@ -18,6 +18,7 @@ from unseen.errors import ArgumentError, BudgetError, DataError, RunMismatchErro
 from unseen.evaluating.prices import Price
 from unseen.evaluating.result import ArmResult, Evaluation
 from unseen.evaluating.test_set import with_probe
+from unseen.evaluating.trials import split_train_test
 from unseen.learners.sklearn import SklearnLearner
 
 X, Y = load_digits(return_X_y=True)
@@ -183,6 +184,14 @@ def test_copies_are_on_one_side_of_the_probe_split():
     exam = with_probe(data, 0.2, seed=0)
     assert not set(exam.pool // 4) & set(exam.test // 4)
     assert 30 <= len(exam.test) <= 50
+
+
+def test_groups_of_the_data_are_on_one_side_of_every_probe_split():
+    data = resolve((X, Y), groups=np.arange(len(X)) // 4)
+    exam = with_probe(data, 0.2, seed=0)
+    train, test, _ = split_train_test(data, None, 0, {})  # of sweep and advise
+    for pool, probe in ((exam.pool, exam.test), (train.rows, test.rows)):
+        assert not set(pool // 4) & set(probe // 4)
 
 
 def test_dedup_is_a_baseline_where_there_are_features():

@@ -18,6 +18,7 @@ from unseen.core.arrays import FloatArray, IdArray, IntArray
 from unseen.core.plans import assign_folds
 from unseen.core.protocols import Data
 from unseen.data.base import digest
+from unseen.data.labels import joined_groups
 from unseen.errors import ArgumentError, DataError, some
 
 
@@ -79,17 +80,17 @@ def restricted(data: Data, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return values[data.rows] if isinstance(data, Part) and len(values) == len(data.whole) else values
 
 
-def split_off(data: Data, share: float, *, seed: int, groups: IntArray | None = None) -> tuple[Part, Part]:
+def split_off(data: Data, share: float, *, seed: int) -> tuple[Part, Part]:
     """Split off a probe split, stratified by class, a function of (seed, id); return the rest and the probe split.
 
-    The share is in (0, 0.5], and rounded to one part in 2..100. Groups, int64 (n,), stay on one side; by default they
-    are the exact copies.
+    The share is in (0, 0.5], and rounded to one part in 2..100. Exact copies stay on one side, as do the groups that
+    the data set brings.
     """
     if isinstance(share, bool) or not isinstance(share, Real) or not 0 < float(share) <= 0.5:
         raise ArgumentError(f"probe must be a share of the samples in (0, 0.5], got {share!r}")
     parts = min(round(1 / share), 100)
-    bound = data.duplicate_groups() if groups is None else groups
-    fold = assign_folds(data.ids, data.labels, parts, groups=bound, seed=seeds.derive(seed, "probe"))
+    groups = joined_groups(data.groups, data.duplicate_groups())
+    fold = assign_folds(data.ids, data.labels, parts, groups=groups, seed=seeds.derive(seed, "probe"))
     return Part(data, np.flatnonzero(fold != 0)), Part(data, np.flatnonzero(fold == 0))
 
 

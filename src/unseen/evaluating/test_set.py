@@ -22,7 +22,6 @@ import numpy.typing as npt
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.protocols import Data
 from unseen.data.base import blocks, hash_items, hash_rows
-from unseen.data.labels import joined_groups
 from unseen.data.parts import Joined, split_off
 from unseen.errors import ArgumentError, DataError, some
 
@@ -91,13 +90,8 @@ def with_test(train: Data, test: Data, *, overlap: Overlap = "refuse") -> Exam:
 
 
 def with_probe(train: Data, share: float, *, seed: int) -> Exam:
-    """Make the exam without a test set: a fixed, class-stratified part of the training set that no arm trains on.
-
-    (seed, id) decide whether a sample is in that part. Copies of one sample, and groups that the data set brings, are
-    in it or out of it together. Its share of the samples is in (0, 0.5], rounded to one part in 2..100.
-    """
-    groups = joined_groups(train.groups, train.duplicate_groups())
-    rest, probe = split_off(train, share, seed=seed, groups=groups)
+    """Make the exam without a test set: a probe split of the training set, that no arm trains on; see `split_off`."""
+    rest, probe = split_off(train, share, seed=seed)
     text = (
         f"a probe split of {len(probe):,} training samples, on which no arm trains; whoever chose the coreset had seen "
         "their labels"
@@ -225,9 +219,8 @@ def _reason_to_skip(data: Data, kind: str, pairs: int) -> str:
 
 def _compare_images(data: Data, train: IntArray, test: IntArray) -> tuple[str, IntArray, FloatArray]:
     """Compare images; return the measure, and for each test row the candidates' positions and similarities, (m, k)."""
-    known = np.concatenate(list(_thumbnails(data, train)))
-    queries = [np.concatenate(list(_thumbnails(data, test, mirrored))) for mirrored in (False, True)]
-    at, alike, mirrored = _find_candidates(known, queries)
+    queries = [_thumbnails(data, test), _thumbnails(data, test, mirrored=True)]
+    at, alike, mirrored = _find_candidates(_thumbnails(data, train), queries)
     edges = np.zeros(at.shape)
     promising = np.flatnonzero(alike[:, 0] >= _LOOSE)
     size = 64 * at.shape[1] * int(np.prod(data.sample_shape, dtype=np.int64))
@@ -355,18 +348,20 @@ def _entry(value: object) -> str:
     return "" if value is None else f"t{value}" if isinstance(value, str) else f"n{float(value)!r}"  # type: ignore[arg-type]
 
 
-def _thumbnails(data: Data, rows: IntArray, mirrored: bool = False) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield thumbnails as float32 (m, d) unit vectors of mean 0: averages over a grid, each colour by itself."""
+def _thumbnails(data: Data, rows: IntArray, mirrored: bool = False) -> npt.NDArray[np.float32]:
+    """Return thumbnails as float32 (m, d) unit vectors of mean 0: averages over a grid, each colour by itself."""
     height, width, channels = data.sample_shape
     down = np.arange(min(_SIDE, height)) * height // min(_SIDE, height)
     across = np.arange(min(_SIDE, width)) * width // min(_SIDE, width)
     cells = np.outer(np.diff([*down, height]), np.diff([*across, width])).astype(np.float32)
+    made = []
     for block in blocks(len(rows), 4 * height * width * channels):
         images = data.take(rows[block]).astype(np.float32)
         images = images[:, :, ::-1] if mirrored else images
         sums = np.add.reduceat(np.add.reduceat(images, down, axis=1), across, axis=2)
         small = (sums / cells[:, :, None]).reshape(len(images), -1)
-        yield _unit(small - small.mean(axis=1, keepdims=True))
+        made.append(_unit(small - small.mean(axis=1, keepdims=True)))
+    return np.concatenate(made)
 
 
 def _unit(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
