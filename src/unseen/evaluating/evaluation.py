@@ -26,7 +26,7 @@ from unseen.data.base import digest
 from unseen.data.sources import check_arguments, columns_named, opened, opened_test, without_reading
 from unseen.engine import runs
 from unseen.engine.runs.base import Run
-from unseen.engine.work import Fix, Outcome, Running, Training, Work, WorkOptions, refuse_other_data
+from unseen.engine.work import Fix, Running, Training, Work, WorkOptions, refuse_other_data
 from unseen.errors import ArgumentError, BudgetError, DataError, UnknownNameError
 from unseen.evaluating.prices import CHOOSING, Price, mean, of_arms, of_run
 from unseen.evaluating.result import FILE, ArmResult, Evaluation, Kind, file_name, in_range
@@ -151,8 +151,7 @@ def evaluate(
                 test={**exam.about, "rows": digest(exam.test)},
             )
         )
-        held, epochs = replicates.held(run)
-        work.report("work", lines=replicates.outlook(seeds, held), epochs=replicates.epochs, held=epochs)
+        replicates.announce(run)
         near = near_duplicates(exam.data, exam.pool, exam.test, features=whole)
         work.report("say", text=f"near-duplicates: {near.text()}")
         results = replicates.run(run)
@@ -363,88 +362,78 @@ class Replicates:
     """The trainings of all arms; a learner that cannot keep `fix` fixed is refused."""
 
     def __init__(self, work: Work, exam: Exam, arms: Sequence[Arm], fix: Fix, seed: int) -> None:
-        self.work, self.exam, self.arms = work, exam, arms
+        self.work, self.exam, self.fix, self.seed = work, exam, fix, seeds.derive(seed, "evaluation")
+        self.labels, self.classes = exam.data.labels[exam.test], len(exam.data.class_names)
         self.targets = None if exam.data.targets is None else exam.data.targets[exam.test]
-        self.fix, self.seed = fix, seeds.derive(seed, "evaluation")
-        sizes = {len(rows) for arm in arms for rows in arm.rows}
-        for size in sizes:
+        for size in {len(rows) for arm in arms for rows in arm.rows}:
             work.check_batch(size)
-        self.learners = {size: work.lasting(fix, size, len(exam.pool)) for size in sorted(sizes)}
+        self.of_arm = {
+            arm: [
+                Training(f"{arm.file}-r{r}", rows, r, work.lasting(fix, len(rows), len(exam.pool)))
+                for r, rows in enumerate(arm.rows)
+            ]
+            for arm in arms
+        }
+        self.trainings = [training for trainings in self.of_arm.values() for training in trainings]
 
-    @property
-    def epochs(self) -> int:
-        """The epochs of all trainings together."""
-        return sum(self.learners[len(rows)].epochs or 1 for arm in self.arms for rows in arm.rows)
-
-    def held(self, run: Run) -> tuple[int, int]:
-        """Count the trainings that the run holds already, and their epochs."""
-        done = ((arm.file, r, len(rows)) for arm in self.arms for r, rows in enumerate(arm.rows))
-        epochs = [self.learners[size].epochs or 1 for file, r, size in done if run.result(f"{file}-r{r}") is not None]
-        return len(epochs), sum(epochs)
-
-    def outlook(self, replicates: int, held: int) -> list[tuple[str, str]]:
-        """Describe the work ahead in words."""
-        count = len(self.arms) * replicates
-        seen = sum(len(rows) * (self.learners[len(rows)].epochs or 1) for arm in self.arms for rows in arm.rows)
-        arms = [f"{arm.name} ({in_range(np.array(list(map(len, arm.rows))))})" for arm in self.arms]
-        return [
-            ("data", f"{len(self.exam.pool):,} samples to train on, {len(self.exam.data.class_names)} classes"),
+    def announce(self, run: Run) -> None:
+        """Report the work ahead, and how much of it the run holds already."""
+        data, epochs = self.exam.data, [one.learner.epochs or 1 for one in self.trainings]
+        held = [run.result(one.name) is not None for one in self.trainings]
+        seen = sum(len(one.rows) * count for one, count in zip(self.trainings, epochs, strict=True))
+        arms = [f"{arm.name} ({in_range(np.array(list(map(len, arm.rows))))})" for arm in self.of_arm]
+        count, replicates = len(self.trainings), len(self.trainings) // len(arms)
+        lines = [
+            ("data", f"{len(self.exam.pool):,} samples to train on, {self.classes} classes"),
             ("test", self.exam.text),
             ("arms", ", ".join(arms)),
-            ("plan", f"{len(self.arms)} arms x {replicates} seeds: {count} trainings by {self.work.learner.name}, "
+            ("plan", f"{len(arms)} arms x {replicates} seeds: {count} trainings by {self.work.learner.name}, "
              f"{self.fix} fixed, {seen:,} samples seen in all"),
-            *([("done", f"{held} of {count} trainings finished earlier in this run")] if held else []),
-            *(("note", note) for note in self.exam.data.notes),
+            *([("done", f"{sum(held)} of {count} trainings finished earlier in this run")] if any(held) else []),
+            *(("note", note) for note in data.notes),
         ]  # fmt: skip
+        self.work.report("work", lines=lines, epochs=sum(epochs), held=int(np.dot(epochs, held)))
 
     def run(self, run: Run) -> tuple[ArmResult, ...]:
         """Train what the run does not hold yet, and return the results of all arms."""
-        outcomes: dict[str, dict[int, Outcome]] = {arm.name: {} for arm in self.arms}
-        results = {}
-        places = {f"{arm.file}-r{r}": (arm, r) for arm in self.arms for r in range(len(arm.rows))}
-        trainings = [
-            Training(name, arm.rows[r], r, self.learners[len(arm.rows[r])]) for name, (arm, r) in places.items()
-        ]
-        for training, outcome in self.work.test(run, trainings, self.exam.test, seed=self.seed):
-            arm, r = places[training.name]
-            outcomes[arm.name][r] = outcome
-            if len(outcomes[arm.name]) == len(arm.rows):
-                results[arm.name] = self._arm_result(arm, [outcomes[arm.name][r] for r in range(len(arm.rows))])
-                accuracy = 100 * results[arm.name].accuracy.mean()
+        arm_of = {training.name: arm for arm, trainings in self.of_arm.items() for training in trainings}
+        ended: dict[str, FloatArray] = {}  # quality, by the name of a training
+        quality: dict[str, FloatArray] = {}  # float64 (R, m), by the name of an arm
+        for training, outcome in self.work.test(run, self.trainings, self.exam.test, seed=self.seed):
+            ended[training.name] = outcome.quality
+            arm = arm_of[training.name]
+            if all(one.name in ended for one in self.of_arm[arm]):
+                quality[arm.name] = np.stack([ended[one.name] for one in self.of_arm[arm]])
                 metric = "accuracy" if self.targets is None else "R²"
-                self.work.report("say", text=f"{arm.name}: {metric} {accuracy:.2f} %")
-        self._add_errors(
-            results, {arm: np.stack([one[r].quality for r in range(len(one))]) for arm, one in outcomes.items()}
-        )
-        return tuple(results[arm.name] for arm in self.arms)
+                self.work.report("say", text=f"{arm.name}: {metric} {100 * quality[arm.name].mean():.2f} %")
+        results = [self._arm_result(arm, quality[arm.name]) for arm in self.of_arm]
+        for result in results:
+            self._add_errors(result, quality)
+        return tuple(results)
 
-    def _add_errors(self, results: Mapping[str, ArmResult], quality: Mapping[str, FloatArray]) -> None:
-        """Add the sampling errors of the differences between each arm and its baselines, of all and of each class."""
-        labels, classes = self.exam.data.labels[self.exam.test], len(self.exam.data.class_names)
-        for result in results.values():
-            full = {"full": "full"} if "full" in quality and result.kind != "full" else {}
-            for kind, name in (full | result.beside).items():
-                differences = quality[result.name] - quality[name]
-                result.beside_error[kind] = sampling_error(differences, self.targets)
-                error = sampling_error if self.targets is None else standard_error
-                result.class_error[kind] = [error(differences[:, labels == c]) for c in range(classes)]
+    def _add_errors(self, result: ArmResult, quality: Mapping[str, FloatArray]) -> None:
+        """Add the sampling errors of the differences between an arm and its baselines, of all and of each class."""
+        full = {"full": "full"} if "full" in quality and result.kind != "full" else {}
+        for kind, name in (full | result.beside).items():
+            differences = quality[result.name] - quality[name]
+            result.beside_error[kind] = sampling_error(differences, self.targets)
+            error = sampling_error if self.targets is None else standard_error
+            result.class_error[kind] = [error(differences[:, self.labels == c]) for c in range(self.classes)]
 
-    def _arm_result(self, arm: Arm, outcomes: Sequence[Outcome]) -> ArmResult:
-        """Make the result of an arm from the outcomes of its replicates."""
-        labels, classes = self.exam.data.labels[self.exam.test], len(self.exam.data.class_names)
-        kept = np.array([len(rows) for rows in arm.rows])
-        learners = [self.learners[size] for size in kept.tolist()]
-        quality = np.stack([outcome.quality for outcome in outcomes])
-        counts = np.bincount(labels, minlength=classes)
-        by_class = np.stack([np.bincount(labels, row, minlength=classes) for row in quality])
+    def _arm_result(self, arm: Arm, quality: FloatArray) -> ArmResult:
+        """Make the result of an arm from the quality of its predictions, float64 (R, m)."""
+        learners, kept = [one.learner for one in self.of_arm[arm]], np.array([len(rows) for rows in arm.rows])
+        epochs = np.array([learner.epochs or 0 for learner in learners])
+        counts = np.bincount(self.labels, minlength=self.classes)
+        by_class = np.stack([np.bincount(self.labels, row, minlength=self.classes) for row in quality])
         return ArmResult(
             name=arm.name,
             kind=arm.kind,
             draws=arm.draws,
             kept=kept,
-            epochs=np.array([learner.epochs or 0 for learner in learners]),
+            epochs=epochs,
             steps=np.array([learner.steps(size) or 0 for learner, size in zip(learners, kept.tolist(), strict=True)]),
-            samples_seen=np.array([outcome.samples_seen for outcome in outcomes]),
+            samples_seen=kept * np.maximum(epochs, 1),
             accuracy=quality.mean(axis=1),
             by_class=by_class / np.where(counts > 0, counts, np.nan),
             error=sampling_error(quality - 1, self.targets),
