@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -144,8 +145,8 @@ class Growth:
 
     def __post_init__(self) -> None:
         at_least("steps", self.steps, 1)
-        share = isinstance(self.start, (int, float, np.integer, np.floating)) and not isinstance(self.start, bool)
-        if not isinstance(self.start, Coreset) and not (share and 0 < self.start < 1):
+        share = isinstance(self.start, Real) and 0 < float(self.start) < 1
+        if not share and not isinstance(self.start, Coreset):
             raise ArgumentError(f"start must be a share of the budget in (0, 1), or a coreset, got {self.start!r}")
         for name in self.choice.shared:
             if name not in GROW_OPTIONS:

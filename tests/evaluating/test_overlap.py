@@ -9,7 +9,6 @@ from sklearn.datasets import load_digits
 
 from unseen.data import resolve
 from unseen.data.parts import Joined
-from unseen.errors import ArgumentError
 from unseen.evaluating import test_set
 from unseen.evaluating.test_set import exact_copies, near_duplicates
 
@@ -184,12 +183,13 @@ def test_texts_that_differ_by_a_word_are_near():
     assert found.train_rows.tolist() == [4]
 
 
-def test_texts_of_one_vector_but_other_words_are_not_near():
+def test_texts_of_one_vector_but_other_words_are_not_near(monkeypatch):
     """A rare word outweighs the others: the cosine of the first is 0.88, though four of its five words are others."""
     long = "zebra " * 30
     train = np.array([f"{long} one two three four", *(f"number {i} one two three four five" for i in range(30))])
     data = joined(train, np.array([f"{long} five six seven eight", f"{long} One, two, three; four!"]))
-    found = near_duplicates(data, np.arange(31), data.test_rows, threshold=0.8)
+    monkeypatch.setitem(test_set.THRESHOLDS, "text", 0.8)
+    found = near_duplicates(data, np.arange(31), data.test_rows)
     assert (found.test_rows - 31).tolist() == [1]
 
 
@@ -209,17 +209,12 @@ def test_blocks_change_nothing(monkeypatch):
     data = joined(
         train, np.concatenate([images(20, seed=1), train[:20] + rng.integers(0, 9, (20, 32, 32, 3), np.uint8)])
     )
-    whole = near_duplicates(data, np.arange(40), data.test_rows, threshold=0.3)
+    monkeypatch.setitem(test_set.THRESHOLDS, "image", 0.3)
+    whole = near_duplicates(data, np.arange(40), data.test_rows)
     monkeypatch.setattr(test_set, "_CELLS", 100)
-    parts = near_duplicates(data, np.arange(40), data.test_rows, threshold=0.3)
+    parts = near_duplicates(data, np.arange(40), data.test_rows)
     assert len(whole.test_rows) == 20
     assert whole.describe() == parts.describe()
-
-
-def test_the_threshold_is_checked():
-    data = joined(np.eye(3), np.eye(3)[:1])
-    with pytest.raises(ArgumentError, match=r"threshold must be in \(0, 1\], got 2"):
-        near_duplicates(data, np.arange(3), data.test_rows, threshold=2)
 
 
 @pytest.mark.data

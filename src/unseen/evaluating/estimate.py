@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import Any, Literal, Unpack
 
@@ -91,8 +91,7 @@ class Estimate:
 
     def to_json(self) -> dict[str, Any]:
         """Return every field as JSON, ranges by `low`, `middle` and `high`."""
-        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return {name: asdict(value) if isinstance(value, Range) else value for name, value in values.items()}
+        return asdict(self)
 
     def lines(self) -> list[tuple[str, str]]:
         """Describe the estimate in lines: pairs of a heading and its text."""

@@ -12,7 +12,7 @@ distance; texts by their words. How often this is wrong, and which altered copie
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -44,7 +44,6 @@ _CELLS = 1 << 24  # similarities held at once: 64 MiB in float32
 _HASHED = 2**18  # dimensions of hashed texts
 
 Overlap = Literal["refuse", "drop"]
-Take = Callable[[IntArray], npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,10 +127,10 @@ class NearDuplicates:
             f"training set, an estimate by {self.by} of at least {self.threshold:g}"
         )
 
-    def describe(self, most: int = 20) -> dict[str, Any]:
-        """Return the result as JSON, with the `most` pairs that are most alike."""
+    def describe(self) -> dict[str, Any]:
+        """Return the result as JSON, with the 20 pairs that are most alike."""
         pairs = zip(self.test_rows.tolist(), self.train_rows.tolist(), self.similarity.tolist(), strict=True)
-        alike = [{"test_row": t, "train_row": r, "similarity": s} for t, r, s in list(pairs)[:most]]
+        alike = [{"test_row": t, "train_row": r, "similarity": s} for t, r, s in list(pairs)[:20]]
         about = {"by": self.by, "threshold": self.threshold, "looked_at": self.looked_at, "why": self.why}
         return {**about, "found": len(self.test_rows), "text": self.text(), "most_alike": alike}
 
@@ -154,12 +153,7 @@ def exact_copies(data: Data, train: IntArray, test: IntArray) -> IntArray:
 
 
 def near_duplicates(
-    data: Data,
-    train: IntArray,
-    test: IntArray,
-    *,
-    features: npt.NDArray[Any] | None = None,
-    threshold: float | None = None,
+    data: Data, train: IntArray, test: IntArray, *, features: npt.NDArray[Any] | None = None
 ) -> NearDuplicates:
     """Find the test rows that are nearly equal to a training row.
 
@@ -176,8 +170,7 @@ def near_duplicates(
       four fifths of the words of both texts together are common to both.
     - Tables: not compared; only exact copies are found.
 
-    `features`, (N, d) of every row of `data`, are compared as vectors in place of the content. The least similarity
-    `threshold`, in (0, 1], depends on the kind of data where it is not given, see `THRESHOLDS`.
+    `features`, (N, d) of every row of `data`, are compared as vectors in place of the content.
 
     >>> from unseen.data import resolve
     >>> images = np.random.default_rng(0).integers(0, 200, (4, 8, 8, 1), np.uint8)
@@ -186,19 +179,18 @@ def near_duplicates(
     [1]
     """
     kind = data.kind if features is None else "features"
-    if threshold is not None and not 0 < threshold <= 1:
-        raise ArgumentError(f"threshold must be in (0, 1], got {threshold!r}")
-    least = THRESHOLDS.get(kind, 1.0) if threshold is None else threshold
-    nothing, none = np.empty(0, np.int64), np.empty(0)
-    why = _reason_to_skip(data, kind, len(train) * len(test))
-    if why:
-        return NearDuplicates("", least, len(test), nothing, nothing, none, why)
-    compare = _compare_images if kind == "image" else _compare_texts if kind == "text" else None
-    if compare is not None:
-        by, at, similarity = compare(data, train, test)
+    least = THRESHOLDS.get(kind, 1.0)
+    if why := _reason_to_skip(data, kind, len(train) * len(test)):
+        nothing = np.empty(0, np.int64)
+        return NearDuplicates("", least, len(test), nothing, nothing, np.empty(0), why)
+    if kind == "features":
+        assert features is not None
+        by, at, similarity = _compare_vectors(features[train], features[test])
+        by = f"{by} given"
+    elif kind == "vector":
+        by, at, similarity = _compare_vectors(data.take(train), data.take(test))
     else:
-        by, at, similarity = _compare_vectors(data.take if features is None else features.__getitem__, train, test)
-        by = by if features is None else f"{by} given"
+        by, at, similarity = (_compare_images if kind == "image" else _compare_texts)(data, train, test)
     best = np.arange(len(test)), similarity.argmax(axis=1)
     at, similarity = at[best], np.round(similarity[best], 4)  # rounded, so that the order of a sum does not show
     near = np.flatnonzero(similarity >= least)
@@ -238,15 +230,15 @@ def _compare_images(data: Data, train: IntArray, test: IntArray) -> tuple[str, I
     return "the correlation of edges at full resolution", at, edges
 
 
-def _compare_vectors(take: Take, train: IntArray, test: IntArray) -> tuple[str, IntArray, FloatArray]:
+def _compare_vectors(known: npt.NDArray[Any], queries: npt.NDArray[Any]) -> tuple[str, IntArray, FloatArray]:
     """Compare vectors by 1 - d^2 / 2 of their relative distance d: the cosine where both have the same length."""
-    known, queries = (np.asarray(take(rows), np.float32) for rows in (train, test))
+    known, queries = np.asarray(known, np.float32), np.asarray(queries, np.float32)
     mean, spread = known.mean(axis=0, dtype=np.float64), known.std(axis=0, dtype=np.float64)
     spread[spread == 0] = 1
     known, queries = (((values - mean) / spread).astype(np.float32) for values in (known, queries))
     at, _, _ = _find_candidates(_unit(known), [_unit(queries)])
     similarity = np.empty(at.shape)
-    for block in blocks(len(test), 8 * at.shape[1] * known.shape[1]):
+    for block in blocks(len(queries), 8 * at.shape[1] * known.shape[1]):
         a, b = queries[block][:, None], known[at[block]]
         length = np.maximum(np.linalg.norm(a, axis=2), np.linalg.norm(b, axis=2))
         distance = np.where(length > 1e-3, np.linalg.norm(a - b, axis=2) / np.maximum(length, 1e-3), 1)

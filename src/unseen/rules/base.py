@@ -216,8 +216,7 @@ class RuleInputs:
     def class_name(self, label: object) -> str:
         """Return the name of a class if the table has one, else the label as text."""
         names = self.table.class_names
-        named = isinstance(label, (int, np.integer)) and 0 <= label < len(names)
-        return names[int(label)] if named else str(label)  # type: ignore[call-overload]
+        return names[label] if isinstance(label, int) and 0 <= label < len(names) else str(label)
 
 
 def as_array(name: str, value: Any, *, text: bool = False) -> npt.NDArray[Any]:
@@ -410,7 +409,7 @@ def checked_features(value: npt.ArrayLike, ids: IdArray) -> npt.NDArray[Any]:
             f"features must have shape (n, d), got {features.shape}: features recorded by different fold models do "
             "not share a space, so no distance between them means anything; give those of one extractor"
         )
-    if features.ndim != 2 or len(features) != len(ids) or features.dtype.kind not in "biuf" or not features.shape[1]:
+    if features.ndim != 2 or len(features) != len(ids) or not features.shape[1]:
         raise ArgumentError(f"features must be numbers of shape ({len(ids)}, d), got {features.dtype} {features.shape}")
     if features.dtype not in (np.float32, np.float64):
         features = features.astype(np.float32)
