@@ -11,7 +11,7 @@ compares. This is the only place where a coreset decides what is trained on next
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from numbers import Real
 from pathlib import Path
@@ -131,11 +131,11 @@ def grow(
 class Growth:
     """The settings of a growth; `unseen.grow` explains each.
 
-    >>> Growth().sizes(1000)
+    >>> Growth(Choice.of("top")).sizes(1000)
     [500, 750, 1000]
     """
 
-    choice: Choice = field(default_factory=lambda: Choice.of(default_rule("harder")))
+    choice: Choice
     score: str | Score = "el2n"
     refill: str | Score = "entropy"
     start: float | Coreset = 0.5
@@ -223,8 +223,7 @@ class Loop:
         self.budget = budget_of(n, keep=keep, prune=prune)
         self.sizes = growth.sizes(self.budget)
         self._check(len(np.unique(data.labels)))
-        choice = growth.choice
-        bare = replace(choice, shared={k: v for k, v in choice.shared.items() if k != "quota"})
+        bare = replace(growth.choice, shared={k: v for k, v in growth.choice.shared.items() if k != "quota"})
         bare.check(data, keep=self.budget, prune=None, direction=growth.first_score.direction)
         for scoring in self.scorings():
             work.check(scoring.plan, scoring.scores)
@@ -235,11 +234,10 @@ class Loop:
 
         The members are not known yet, so each further scoring has the plan of an arbitrary coreset of its size.
         """
-        choice = self.growth.choice
-        beside = [*choice.columns(self.growth.first_score.label, self.plan)[1:], LABEL_ISSUE]
-        second = choice.rule.column
-        named = [second] if isinstance(second, str) else []
-        yield ScoringStep(FIRST, self.plan, [self.growth.first_score, *dict.fromkeys([*beside, *named])])
+        choice, first = self.growth.choice, self.growth.first_score
+        second = [choice.rule.column] if isinstance(choice.rule.column, str) else []
+        beside = dict.fromkeys([*choice.columns(first.label, self.plan)[1:], LABEL_ISSUE, *second])
+        yield ScoringStep(FIRST, self.plan, [first, *beside])
         for step, size in enumerate(self.sizes[:-1], 1):
             plan = Exposure(train=np.arange(size), watch=np.arange(size, max(self.budget, size + 1)))
             yield ScoringStep(f"step-{step}", plan, [self.growth.refill_score])
@@ -297,10 +295,9 @@ class Loop:
         shared = {} if self.growth.quota is None else {"quota": self.growth.quota}
         entered: list[IntArray] = []
         for rows in (judged[~copies], judged[copies]):
-            count = min(room, len(rows))
+            count = min(room - sum(map(len, entered)), len(rows))
             choice = Choice.of("top", shared)
             entered.append(choose_rows(choice, table, rows, count, seed, score=self.growth.refill_score.label))
-            room -= count
         return np.concatenate(entered)
 
     def _own_start(self) -> IntArray:
@@ -332,11 +329,10 @@ class Loop:
         column = choice.rule.column if isinstance(choice.rule.column, str) else choice.column(score)
         values = table.column(column)
         hardness = -values if table.direction(column) == "easier" else values
-        left = np.ones(len(table), bool)
+        left, by_id = np.ones(len(table), bool), np.argsort(table.ids, kind="stable")
+        names = np.array(table.class_names)[table.labels[by_id]]
         for label, part in parts.items():
-            names = np.array(table.class_names)[table.labels]
-            rows = np.arange(len(table)) if label is None else np.flatnonzero(names == label)
-            rows = rows[np.argsort(table.ids[rows], kind="stable")]
+            rows = by_id if label is None else by_id[names == label]
             left[rows[largest(hardness[rows], part.get("cut_off", 0))]] = False
         return np.flatnonzero(left)
 

@@ -32,12 +32,11 @@ from unseen.evaluating.statistics import (
     doubt_accuracy,
     without_nan,
 )
-from unseen.evaluating.trials import Difference, TrialOptions, Trials, open_data, split_train_test
+from unseen.evaluating.trials import FRESH, Difference, TrialOptions, Trials, open_data, split_train_test
 from unseen.learners.base import in_words
 from unseen.rules.base import checked_features
 
 FILE = "advice.json"  # in the directory of a run
-FRESH = 1_000  # the replicates of try t begin at FRESH * (t + 1): never those of the search
 TRIES = 3  # shares that are confirmed at most
 LEVEL = 0.95
 
@@ -132,7 +131,6 @@ def advise(
             if trials.possible(method, budgets[share], must=share == shares[0])
             and trials.possible(RANDOM, budgets[share], drawn, must=share == shares[0])
         ]
-        budgets = {share: budgets[share] for share in shares}
         trials.open()
         probes = 2 * len(shares) if quick else int(np.ceil(np.log2(len(shares) + 1)))
         tests = searching * (1 + probes) + 3 * seeds * min(TRIES, len(shares))
@@ -146,7 +144,7 @@ def advise(
             most="about ",
         )
         search = _Search(trials, method, budgets, margin, ESTIMATE if quick else None)
-        with trials.session():
+        with trials.scorer.session():
             largest = (search.try_all if quick else search.bisect)(shares, range(searching))
             advice = search.confirm(shares[: largest + 1], seeds, origin)
         run.write_json(FILE, advice.to_json())

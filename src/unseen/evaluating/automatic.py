@@ -21,7 +21,7 @@ from unseen.engine.work import Fix
 from unseen.errors import ArgumentError, BudgetError
 from unseen.evaluating.methods import RANDOM, Method
 from unseen.evaluating.statistics import against_random, check_replicates
-from unseen.evaluating.trials import Difference, Trials
+from unseen.evaluating.trials import FRESH, Difference, Trials
 from unseen.rules.registry import default_rule
 from unseen.scores.registry import resolve as resolve_score
 
@@ -36,7 +36,6 @@ CANDIDATES = (
     "folds/{score}/stratified:cutoff=0.3",
     "grow/{score}/stratified",
 )
-FRESH = 1_000  # the first replicate of the confirmation
 
 
 def candidates_for(score: str, labels: IntArray, given: Sequence[str] | None) -> list[Method]:

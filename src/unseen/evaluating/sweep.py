@@ -276,7 +276,7 @@ def sweep(
             epochs=seeds * sum(trials.epochs(budget) for _, budget in tried),
             held=trials.held(tried, seeds),
         )
-        with trials.session():
+        with trials.scorer.session():
             together = trials.executor.jobs or seeds  # so that an interrupted sweep holds whole replicates
             outcomes: dict[CellKey, Outcome] = {}
             for first in range(0, seeds, together):

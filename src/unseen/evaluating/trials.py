@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
@@ -29,6 +28,7 @@ from unseen.rules.base import as_array
 from unseen.rules.budgets import budget as budget_of
 
 CellKey = tuple[Method, int, int]  # method, budget, replicate
+FRESH = 1_000  # the first replicate of a confirmation: never one of those that a search used
 
 
 class TrialSettings(Running, total=False):
@@ -188,10 +188,6 @@ class Trials:
     def budgets_of(self, method: Method, budgets: Sequence[int]) -> Sequence[int]:
         """Return the budgets at which a method is tried: `full` has only one."""
         return (len(self.train),) if method.rule is None else budgets
-
-    def session(self) -> AbstractContextManager[None]:
-        """Open a block in which all trainings share the executor's processes."""
-        return self.scorer.session()
 
     def outcomes(self, tried: Sequence[tuple[Method, int]], replicates: Sequence[int]) -> dict[CellKey, Outcome]:
         """Try these methods at these budgets in these replicates, and return the outcome of each.

@@ -266,21 +266,19 @@ class Choice:
         given = dict(options or {})
         if isinstance(rule, str):
             name, written = parse_spec(rule)
-            shared = {key: value for key, value in written.items() if key in SHARED}
-            if "align" in shared:  # the parser reads "none" as None, but here it is a value
-                shared["align"] = shared["align"] or "none"
+            if "align" in written:  # the parser reads "none" as None, but here it is a value
+                written["align"] = written["align"] or "none"
             rule = _make(name, {key: value for key, value in written.items() if key not in SHARED})
-            given = {**shared, **given}
+            given = {**written, **given}
         if given.get("features") is not None:
             given["features"] = as_array("features", given["features"])
-        resolved = resolve(rule)
-        own_options = {name: value for name, value in given.items() if name not in SHARED}
-        for name in own_options:
-            if name not in resolved.options():
-                raise UnknownNameError(f"option of rule {resolved.name!r}", name, [*resolved.options(), *SHARED])
-        if own_options:
-            resolved = replace(cast(Any, resolved), **own_options)
-        return cls(resolved, {name: value for name, value in given.items() if name in SHARED})
+        rule = resolve(rule)
+        own = {name: value for name, value in given.items() if name not in SHARED}
+        for name in own:
+            if name not in rule.options():
+                raise UnknownNameError(f"option of rule {rule.name!r}", name, [*rule.options(), *SHARED])
+        changed: Rule = replace(cast(Any, rule), **own)
+        return cls(changed, {name: value for name, value in given.items() if name in SHARED})
 
     @property
     def tempered(self) -> bool:
