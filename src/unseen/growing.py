@@ -27,6 +27,7 @@ from unseen.core.coreset import HISTORY, Coreset, History
 from unseen.core.exposure import Exposure, Plan, at_least
 from unseen.core.plans import coreset, default_plan, plan_of
 from unseen.core.table import ScoreTable
+from unseen.core.words import many
 from unseen.data.base import digest
 from unseen.data.sources import check_arguments, opened, without_reading
 from unseen.engine import runs
@@ -418,7 +419,6 @@ class Loop:
             total += plan.count(n) * epochs
             held += min(len(ended), plan.count(n)) * epochs
         start = "a coreset of your own" if isinstance(growth.start, Coreset) else f"by {growth.first_score.label}"
-        threads = f"{work.threads} thread{'' if work.threads == 1 else 's'} each"
         lines = [
             ("data", f"{n:,} samples, {len(work.data.class_names)} classes"),
             ("budget", budget_line(n, keep=self.budget)),
@@ -426,7 +426,7 @@ class Loop:
             ("steps", f"{', '.join(f'{a:,} to {b:,}' for a, b in pairwise(self.sizes))}, by "
              f"{growth.refill_score.label}"),
             ("plan", f"{self.plan.describe()['plan']}, then a model of each coreset: {self.trainings} trainings by "
-             f"{work.learner.name}, {threads}"),
+             f"{work.learner.name}, {many(work.threads, 'thread')} each"),
             *(("note", note) for note in work.data.notes),
             *([("done", f"{held} of {total} epochs finished earlier in this run")] if held else []),
         ]  # fmt: skip

@@ -25,6 +25,7 @@ import unseen
 from unseen.cli import _options as o
 from unseen.cli._typed import as_typed
 from unseen.core.threads import environment
+from unseen.core.words import duration, many, size
 from unseen.errors import UnseenError
 
 if TYPE_CHECKING:
@@ -282,7 +283,6 @@ class Reporter:
         if len(data) * math.prod(data.sample_shape) < MANY_VALUES and trainings < MANY_TRAININGS:
             return
         from unseen.core.plans import seen
-        from unseen.evaluating.prices import duration
 
         tell = partial(aligned, console=err, beside=[*announced, *ASKING])
         tell([("time", "one training is measured first ...")])
@@ -295,7 +295,7 @@ class Reporter:
         seconds = epochs / found.epochs * found.full_seconds.middle / (jobs or 1)
         if seconds < ASK:
             return
-        number = _many(-(-epochs // found.epochs), "training")
+        number = many(-(-epochs // found.epochs), "training")
         tell([("takes", f"up to {number}, about {duration(seconds)} in all on this machine")])
         if not typer.confirm("Begin? (--yes begins without asking)", err=True):
             err.print(Text("nothing was trained"))
@@ -336,8 +336,6 @@ class Reporter:
         if self._bar is not None:
             self._bar.update(self._task, completed=self._work.done, description=text)
         elif tell and self._work.worth_a_line(before):
-            from unseen.evaluating.prices import duration
-
             left = self._work.left()
             err.print(Text(text + (f", about {duration(left)} left" if left else "")))
 
@@ -394,8 +392,6 @@ def _bar(work: EpochCount) -> Progress:
         TimeElapsedColumn,
     )
 
-    from unseen.evaluating.prices import duration
-
     class Left(ProgressColumn):
         def render(self, task: Task) -> Text:
             left = work.left()
@@ -415,11 +411,11 @@ def outlook(plan: dict[str, Any], options: dict[str, Any], budget: str | None, h
     epochs = f" of {plan['epochs']} epochs" if plan["epochs"] > 1 else ""
     holding = f"about {size(plan['data_bytes'])} for the data" if plan["data_bytes"] else "the data stays in its files"
     working = f"{size(plan['learner_bytes'])} to work, " if plan["learner_bytes"] else ""
-    classes = _many(plan["classes"], "bin") if plan["target"] else _many(plan["classes"], "class", "classes")
+    classes = many(plan["classes"], "bin") if plan["target"] else many(plan["classes"], "class", "classes")
     lines = [
         ("data", f"{plan['n']:,} samples, {'a target in ' if plan['target'] else ''}{classes}"),
-        ("plan", f"{name}{f' ({details})' if details else ''}: {_many(plan['fits'], 'training')}{epochs} "
-         f"by {options['learner']}, {_many(plan['threads'], 'thread')} each"),
+        ("plan", f"{name}{f' ({details})' if details else ''}: {many(plan['fits'], 'training')}{epochs} "
+         f"by {options['learner']}, {many(plan['threads'], 'thread')} each"),
         ("scores", ", ".join(plan["scores"])),
         ("memory", f"{holding}, {working}{size(plan['state_bytes'])} for the scores"),
         ("time", "known after the first epoch" if plan["epochs"] > 1
@@ -429,27 +425,10 @@ def outlook(plan: dict[str, Any], options: dict[str, Any], budget: str | None, h
         lines.insert(1, ("budget", budget))
     if plan["groups"]:
         one, more = ("set", "sets") if plan["copies_alone"] else ("group or set", "groups or sets")
-        lines.insert(1, ("groups", f"{_many(plan['groups'], one, more)} of exact copies; each stays in one fold"))
+        lines.insert(1, ("groups", f"{many(plan['groups'], one, more)} of exact copies; each stays in one fold"))
     if held:
-        lines[-1] = ("done", f"{held} of {_many(plan['fits'], 'training')} finished earlier in this run")
+        lines[-1] = ("done", f"{held} of {many(plan['fits'], 'training')} finished earlier in this run")
     return lines + [("note", note) for note in plan["notes"]]
-
-
-def size(count: float) -> str:
-    """Bytes in words.
-
-    >>> size(3 * 2**20)
-    '3.0 MiB'
-    """
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
-
-
-def _many(count: int, one: str, more: str | None = None) -> str:
-    return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from rich.text import Text
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._console import Interrupted, aligned, err, print_json, size
+from unseen.cli._console import Interrupted, aligned, err, print_json
+from unseen.core.words import size
 
 EMBEDDING = "Embedding"
 

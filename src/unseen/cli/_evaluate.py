@@ -149,7 +149,7 @@ def show(found: unseen.Evaluation, run: Path, page: str | None, *, headline: boo
 
 
 def _spent(price: dict[str, Any]) -> str:
-    from unseen.evaluating.prices import duration
+    from unseen.core.words import duration
 
     told = [
         f"{word} {duration(price[key]['seconds'])}"

@@ -191,8 +191,8 @@ def by_embedding(data: Data, learner: str, plan: Plan | None) -> str | None:
 
     Both are measured, which takes up to half a minute; so only where there are many pixels.
     """
+    from unseen.core.words import duration
     from unseen.embedding.api import seconds_to_embed
-    from unseen.evaluating.prices import duration
     from unseen.learners.registry import default_learner
 
     if (

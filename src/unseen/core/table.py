@@ -14,6 +14,7 @@ import pyarrow as pa
 from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray, as_integers, unmasked
 from unseen.core.coreset import Coreset
 from unseen.core.files import as_pandas, read_parquet, write_parquet
+from unseen.core.words import many
 from unseen.errors import ArgumentError, UnknownNameError, some
 
 Direction: TypeAlias = Literal["harder", "easier", "worth"]  # what a high value of a score says
@@ -253,7 +254,7 @@ class ScoreTable:
 
     def __repr__(self) -> str:
         repeats = len(self.folds)
-        lines = [f"{len(self):,} samples, {repeats} repeat{'s' if repeats != 1 else ''}"]
+        lines = [f"{len(self):,} samples, {many(repeats, 'repeat')}"]
         for name in self.values:
             column = self.column(name)
             known = column[~np.isnan(column)]

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from unseen.core.exposure import Exposure, Plan, at_least
 from unseen.core.plans import plan_of
 from unseen.core.protocols import Data, Learner
+from unseen.core.words import duration, many, size
 from unseen.data.formats import Reading
 from unseen.data.sources import check_arguments, opened
 from unseen.engine.runs import MemoryRun, seed_of
@@ -96,15 +97,14 @@ class Estimate:
     def lines(self) -> list[tuple[str, str]]:
         """Describe the estimate in lines: pairs of a heading and its text."""
         looked = f", {self.samples_watched:,} looked at" if self.samples_watched else ""
-        fits = f"{self.fits:,} fit{'s' if self.fits != 1 else ''}"
         lines = [
-            ("work", f"{fits}, {self.samples_trained:,} samples trained on, epochs counted{looked}"),
+            ("work", f"{many(self.fits, 'fit')}, {self.samples_trained:,} samples trained on, epochs counted{looked}"),
             ("wall", f"{_format_range(self.wall_seconds, _time)}, {self.slots} at a time"),
             ("one fit", _format_range(self.fit_seconds, _time)),
             ("opening", _format_range(self.opening_seconds, _time)),
             ("hours", _format_range(self.hours, _number) + f" {self.unit} hours"),
-            ("memory", _format_range(self.memory_bytes, _bytes)),
-            ("storage", _format_range(self.storage_bytes, _bytes)),
+            ("memory", _format_range(self.memory_bytes, size)),
+            ("storage", _format_range(self.storage_bytes, size)),
             ("full", f"{_format_range(self.full_seconds, _time)} for a training on everything"),
         ]
         if self.operations is not None:
@@ -326,17 +326,7 @@ def _format_range(figure: Range, form: Callable[[float], str]) -> str:
 
 
 def _time(seconds: float) -> str:
-    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{_number(seconds / size)} {unit}"
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.2g} s"
-
-
-def _bytes(count: float) -> str:
-    for unit, size in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20)):
-        if count >= size:
-            return f"{_number(count / size)} {unit}"
-    return f"{count / 1024:.0f} KiB"
+    return duration(seconds) if seconds >= 10 else f"{_number(seconds)} s"
 
 
 def _number(value: float) -> str:

@@ -173,14 +173,3 @@ def in_trainings(choosing: Price, full: Price, part: Price) -> dict[str, Any]:
         if end or whole >= SHORT or not full.samples:
             clauses.append(f"{'by samples seen' if end else 'by time'}, {paid(cost / whole, 1 - rest / whole)}")
     return {**found, "text": "; ".join(clauses) or "not known when it pays back: no time was taken"}
-
-
-def duration(seconds: float) -> str:
-    """Format seconds in words.
-
-    >>> duration(40), duration(300), duration(9000)
-    ('40 s', '5 min', '2.5 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

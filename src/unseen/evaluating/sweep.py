@@ -17,6 +17,7 @@ import numpy.typing as npt
 from unseen.core.cards import card, tabled
 from unseen.core.exposure import at_least
 from unseen.core.files import read_parquet, replace_file, write_parquet
+from unseen.core.words import many
 from unseen.engine import runs
 from unseen.engine.runs.files import spent
 from unseen.engine.work import Outcome
@@ -107,8 +108,8 @@ class Sweep:
     def __repr__(self) -> str:
         replicates = len(set(self.columns["replicate"].tolist()))
         return (
-            f"Sweep({len(self.methods)} methods at {_many(len(self.budgets), 'budget')}, "
-            f"{_many(replicates, 'replicate')}; tested on {self.about['n_test']:,} samples)"
+            f"Sweep({len(self.methods)} methods at {many(len(self.budgets), 'budget')}, "
+            f"{many(replicates, 'replicate')}; tested on {self.about['n_test']:,} samples)"
         )
 
     def _repr_html_(self) -> str:
@@ -206,10 +207,6 @@ class Sweep:
                 means.append(mean.mean)
                 errors.append(float(np.nan_to_num(mean.half)))
         return shares, means, errors
-
-
-def _many(count: int, one: str) -> str:
-    return f"{count} {one}{'' if count == 1 else 's'}"
 
 
 def sweep(

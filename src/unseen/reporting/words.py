@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from unseen.core.table import meaning
+from unseen.core.words import duration
 from unseen.evaluating.advise import Advice
 from unseen.evaluating.methods import FULL
-from unseen.evaluating.prices import Price, duration, paid
+from unseen.evaluating.prices import Price, paid
 from unseen.evaluating.result import ArmResult, Evaluation
 from unseen.evaluating.statistics import Verdict
 from unseen.evaluating.sweep import Sweep
