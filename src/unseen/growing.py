@@ -350,7 +350,7 @@ class Loop:
         """Save the coreset, its history and the table of the first step in the run, and return them."""
         data, rows = self.work.data, np.concatenate(parts)
         since = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-        about = self._about() if weak is None else {**self._about(), **_named(fallback(self.growth.quota))}
+        about = self._about() if weak is None else {**self._about(), **_describe_choice(fallback(self.growth.quota))}
         history = History(data.ids[rows], rows, since, np.concatenate(scores), about)
         names = np.array(["start", *(f"step {step}" for step in range(1, len(parts)))])
         by_row = np.argsort(rows)
@@ -400,7 +400,7 @@ class Loop:
         """Return the provenance that the coreset and its history share."""
         growth = self.growth
         return {
-            **_named(growth.choice),
+            **_describe_choice(growth.choice),
             "budget": self.budget,
             "n": len(self.work.data),
             "seed": self.seed,
@@ -433,7 +433,7 @@ class Loop:
         work.report("work", lines=lines, epochs=total, held=held)
 
 
-def _named(choice: Choice) -> dict[str, Any]:
+def _describe_choice(choice: Choice) -> dict[str, Any]:
     """Name the rule, its options and its quota, as a coreset does."""
     return {"rule": choice.rule.name, "options": choice.rule.options(), "quota_by": choice.shared.get("quota")}
 

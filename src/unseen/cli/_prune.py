@@ -341,7 +341,7 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
     import numpy as np
 
     from unseen.core.table import meaning
-    from unseen.evaluating.automatic import told
+    from unseen.evaluating.automatic import describe_evidence
     from unseen.rules.registry import are_uneven, spec_of
 
     n, kept, name = summary["n"], summary["kept"], summary["score"]
@@ -355,7 +355,7 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
         out = f"{summary['outliers']:,} left out, far above the median {name}" if summary["outliers"] else "none"
         lines.append(("outliers", f"{out}; the coreset is drawn at random from the others"))
     if AUTO in summary:
-        lines.insert(0, (AUTO, told(summary[AUTO])))
+        lines.insert(0, (AUTO, describe_evidence(summary[AUTO])))
     if summary["reliability"] is not None:
         note = result.scores.reliability_note(name)
         said = f"reliability of the mean score {summary['reliability']:.2f}"

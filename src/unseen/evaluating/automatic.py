@@ -123,11 +123,11 @@ def find_best_method(
         "budget": budget,
         "fix": auto.fix,
     }
-    trials.report("say", text=told(evidence))
+    trials.report("say", text=describe_evidence(evidence))
     return winner, evidence
 
 
-def told(evidence: Mapping[str, Any]) -> str:
+def describe_evidence(evidence: Mapping[str, Any]) -> str:
     """Describe the evidence in one line."""
     confirmed = evidence["confirmed"]
     if confirmed is None:

@@ -71,6 +71,8 @@ class ArmResult:
 class Evaluation:
     """The results of the trainings of each arm, and how the arms compare.
 
+    Intervals cover the spread of the replicates and the sampling error of the test set.
+
     With a target, accuracies are R², the share of the variance of the test targets that is predicted. Classes are then
     bins of the target, and a bin's accuracy is 1 less its mean squared error relative to the variance of all.
 
@@ -122,20 +124,15 @@ class Evaluation:
         return tuple(arm.name for arm in self.arms if arm.kind == "coreset")
 
     def accuracy(self, name: str) -> Interval:
-        """Return the mean test accuracy of an arm.
-
-        Its interval covers the spread of the replicates and the sampling error of the test set.
-        """
+        """Return the mean test accuracy of an arm."""
         arm = self[name]
-        return interval(
-            average_by_draw(arm.accuracy, arm.draws), self.about["level"], sampling=self._sampling(arm.error)
-        )
+        accuracy = average_by_draw(arm.accuracy, arm.draws)
+        return interval(accuracy, self.about["level"], sampling=self._sampling(arm.error))
 
     def mean_recall(self, name: str) -> Interval:
         """Return the mean over classes of the share of their test samples that an arm predicts rightly.
 
-        Each class counts alike, however few samples it has. Classes without test samples are left out. Its interval
-        covers the spread of the replicates and the sampling error of the test set.
+        Each class counts alike, however few samples it has. Classes without test samples are left out.
         """
         arm, sizes = self[name], self.about["test"].get("of_class")
         tested = ~np.isnan(arm.by_class).any(axis=0)
@@ -162,10 +159,7 @@ class Evaluation:
         return average_by_draw(arm.accuracy - self._baseline(arm, to).accuracy, arm.draws)
 
     def difference(self, name: str, to: str = "full") -> Interval:
-        """Return the mean of `differences`.
-
-        Its interval covers the spread of the replicates and the sampling error of the test set.
-        """
+        """Return the mean of `differences`."""
         sampling = self._sampling(self[name].beside_error.get(to))
         return interval(self.differences(name, to), self.about["level"], sampling=sampling)
 
@@ -197,9 +191,8 @@ class Evaluation:
     def class_differences(self, name: str, to: str = "full") -> dict[str, Interval]:
         """Return the change of the accuracy of each class against a baseline, worst first, with joint intervals.
 
-        The intervals cover replicates and the test set, as in `difference`. They are wider than for one class alone,
-        so that all of them together hold the true changes at the level asked for (Bonferroni). Classes without test
-        samples are left out; a class with one test sample has no interval.
+        The intervals are wider than for one class alone, so that all of them together hold the true changes at the
+        level asked for (Bonferroni). Classes without test samples are left out; a class with one has no interval.
         """
         arm = self[name]
         changes = average_by_draw(arm.by_class - self._baseline(arm, to).by_class, arm.draws)

@@ -29,7 +29,7 @@ Word = Literal["lossless", "loses", "better", "worse", "undecided"]
 FEWEST = 3  # replicates that give a verdict; two may agree by chance
 MOST_SEEDS = 100  # beyond this, the number of missing seeds is not given
 LARGE = 0.05  # a class that loses this much beyond a random part is named, however few samples it has
-UNTOLD = 0.5  # half of an interval: wider ones say nothing of an accuracy, and are not written out
+WIDEST = 0.5  # half of an interval of an accuracy; a wider one says nothing and is left out
 NAMED = 3  # classes named one by one
 PLURALS = {"class": "classes", "bin": "bins"}
 _UNLIMITED = 10**9  # seeds
@@ -288,12 +288,11 @@ def describe_losses(
     if not named:
         return (), ""
     classes = [f"{noun} {c}{'' if c in sure else ' perhaps'}" for c in named[:NAMED]]
-    untold = [changes[c].half > UNTOLD for c in named[:NAMED]]
-    losses = [
-        f"{-100 * changes[c].mean:.1f}" if wide else _format_loss(changes[c])
-        for c, wide in zip(named, untold, strict=False)
-    ]
-    notes = [" (too few samples to tell)" if wide else "" for wide in untold]
+    losses, notes = [], []
+    for change in (changes[c] for c in named[:NAMED]):
+        wide = change.half > WIDEST
+        losses.append(f"{-100 * change.mean:.1f}" if wide else _format_loss(change))
+        notes.append(" (too few samples to tell)" if wide else "")
     first = f"{classes[0]} loses {losses[0]} points{f' more than with {than}' if than else ''}{notes[0]}"
     rest = [" ".join(words) + note for *words, note in zip(classes[1:], losses[1:], notes[1:], strict=True)]
     if (more := len(named) - len(classes)) > 0:

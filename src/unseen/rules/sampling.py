@@ -164,17 +164,16 @@ class Stratified(Rule):
     the budget leaves room. `"auto"`, the default of `unseen.prune`, drops the share
     `fit * max(min(error, pruned**2 / 2), issues**2 / error)` of the samples:
 
-    - The hardest samples that models get wrong are, in part, label noise and ambiguity. But where little is pruned,
-      leaving out only these leaves out whole classes, so the cutoff grows with the square of the pruned share.
-    - Wrong labels are worth leaving out however little is pruned. `issues` is the share of label issues, read from the
-      column `label_issue`, at most the error, and 0 without it. Its square counts it the more, the more of the error
-      it explains.
-    - Only a model that fits what it is trained on is harmed by wrong labels; to others the hardest teach the boundary.
-      `fit` is the share of held-out errors that the models would get right if they were trained on them, read from the
-      column `memorization` of a table scored by `halves()`, and scaled from half of the data to the budget. Without
-      that column it is 1.
-    - To a model that hardly fits, such as a linear one on few columns, hard samples are no better than others. So where
-      `fit` is below a quarter, strata share only `4 * fit` of the budget, and the rest is drawn at random.
+    - Of the hardest samples, which models get wrong, a part is label noise. But where little is pruned, leaving out
+      only the hardest leaves out whole classes. So the cutoff grows with the square of the pruned share.
+    - Wrong labels are worth leaving out however little is pruned. `issues` is the share of label issues, from the
+      column `label_issue`, at most the error, and 0 without that column. Its square gives it more weight, the more of
+      the error it explains.
+    - Wrong labels harm only a model that fits what it is trained on; others learn the boundary from the hardest. `fit`
+      is the share of held-out errors that models get right once trained on them, from the column `memorization` of a
+      table scored by `halves()`, scaled from half of the data to the budget. Without that column it is 1.
+    - A model that hardly fits, such as a linear one on few columns, learns no more from hard samples than from others.
+      So where `fit` is below a quarter, strata share only `4 * fit` of the budget, and the rest is drawn at random.
 
     Give `quota="floored"` beside it, as the default does. Over all classes at once, weak models cut off the smaller or
     harder class, and what is trained on the rest is worse than on random samples. Where classes are of unequal size,
