@@ -72,7 +72,7 @@ def test_parquet_that_changed_or_is_damaged_is_refused_by_name(tmp_path):
     path.write_bytes(content)
     data = from_parquet(path, memory_limit=0)
     assert data.take(np.arange(250)).shape == (250, 6)
-    with pytest.raises(DataError, match=r"row group 1 of .*set.parquet is damaged"):
+    with pytest.raises(DataError, match=r"row group 1 of .*set.parquet cannot be read"):
         data.take(np.array([250]))
     table(path, rows=100)
     with pytest.raises(DataError, match=r"set.parquet has changed since it was opened"):

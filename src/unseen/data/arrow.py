@@ -48,16 +48,20 @@ def is_readable(kind: pa.DataType) -> bool:
     return is_list(kind) or is_any(kind, (*NUMBER, *TEXT, pa.types.is_null, pa.types.is_decimal, *_TIME))
 
 
-def to_numbers(table: pa.Table) -> pa.Table:
-    """Convert decimals, durations and times of day to float64, these in seconds; leave other columns as they are."""
+def to_numbers(table: pa.Table) -> tuple[pa.Table, list[str]]:
+    """Convert decimals, durations and times of day to float64, these in seconds; return the table and notes on it."""
+    decimals, times = list[str](), list[str]()
     for at, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
         if pa.types.is_decimal(column.type):
             table = table.set_column(at, name, column.cast(pa.float64()))
+            decimals.append(name)
         elif pa.types.is_duration(column.type) or pa.types.is_time(column.type):
             whole = column.cast(pa.int32()) if pa.types.is_time32(column.type) else column.cast(pa.int64())
             seconds = pc.divide(whole.cast(pa.float64(), safe=False), _A_SECOND[column.type.unit])
             table = table.set_column(at, name, seconds)
-    return table
+            times.append(name)
+    notes = [f"decimals are read as real numbers, which may have fewer digits: {some(decimals)}"] if decimals else []
+    return table, notes + ([f"durations and times are read as seconds: {some(times)}"] if times else [])
 
 
 # ---- dates, and texts that are no categories -------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shlex
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property
 from types import MappingProxyType
@@ -145,10 +145,10 @@ class TableFormat(Format):
                 about["class_names"] = _class_names(self.schema, answers)
         return labelling(**about)
 
-    def choose_split(self, column: Callable[[], pa.ChunkedArray], lacking: str) -> None:
-        """Choose the rows of the split that the user named, by the column `split`, which `column` reads.
+    def choose_split(self, lacking: str) -> None:
+        """Choose the rows of the split that the user named, by the column `split`; note it if none is named.
 
-        If none is named, note it. `lacking` says for the message what the source must have, and does not.
+        `lacking` says for the message what the source must have, and does not.
         """
         split = self.reading.split
         if "split" not in self.schema.names:
@@ -156,7 +156,7 @@ class TableFormat(Format):
                 raise ArgumentError(f"split={split!r} needs {lacking}")
             return
         self.reserved = frozenset({"split"})
-        values = column()
+        values = self.read(["split"]).column(0)
         known = sorted(str(value) for value in pc.unique(values).to_pylist())
         if split is None:
             self.parts = "split"
@@ -191,8 +191,9 @@ class TableFormat(Format):
             texts = _to_texts(self.read(wanted).column(0), wanted[0])
             warn_of_lists({wanted[0]: texts[:HEAD].tolist()})
             return TextData(texts, labelled, **about)
-        notes += _conversions(schema, wanted)
-        table, self.days = dates_to_days(to_numbers(self.read(wanted)))
+        table, converted = to_numbers(self.read(wanted))
+        table, self.days = dates_to_days(table)
+        notes += converted
         if self.days:
             notes.append(f"dates are read as days since 1970-01-01: {some(list(self.days))}")
         return _open_features(table, labelled, about)
@@ -238,19 +239,13 @@ class TableFormat(Format):
 
 
 def _refuse_lists(schema: pa.Schema, names: Sequence[str]) -> None:
-    """Refuse lists of numbers, such as embeddings, beside other columns; say how to name either."""
+    """Refuse lists of numbers, such as embeddings, beside other columns."""
     lists = [name for name in names if is_list(schema.field(name).type)]
-    if not lists or len(names) == 1:
-        return
-    others = [name for name in names if name not in lists]
-    more = ["..."] if others[3:] else []
-    listed = ", ".join([*map(repr, others[:3]), *more])
-    typed = " ".join([*(f"--feature {shlex.quote(name)}" for name in others[:3]), *more])
-    rest = f", or the other columns, as in features=[{listed}] ({typed})" if others else ""
-    raise DataError(
-        f"column {lists[0]!r} holds lists of numbers, which are inputs only by themselves: name it alone, as in "
-        f"features={lists[0]!r} (--feature {shlex.quote(lists[0])}){rest}"
-    )
+    if lists and len(names) > 1:
+        raise DataError(
+            f"column {lists[0]!r} holds lists of numbers, which are inputs only by themselves: name it alone, as in "
+            f"features={lists[0]!r} (--feature {shlex.quote(lists[0])}), or the other columns"
+        )
 
 
 def refuse_twice(names: Sequence[str], where: str, remedy: str = "rename one") -> None:
@@ -258,18 +253,6 @@ def refuse_twice(names: Sequence[str], where: str, remedy: str = "rename one") -
     if len(set(names)) < len(names):
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
         raise DataError(f"{where} must not have two columns of one name, but it has of {some(twice)}; {remedy}")
-
-
-def _conversions(schema: pa.Schema, names: Sequence[str]) -> list[str]:
-    """Note which of these columns are decimals, durations or times of day, and what is read of them."""
-    kinds = {name: schema.field(name).type for name in names}
-    decimals = [name for name, kind in kinds.items() if pa.types.is_decimal(kind)]
-    times = [name for name, kind in kinds.items() if pa.types.is_duration(kind) or pa.types.is_time(kind)]
-    told = (
-        ("decimals are read as real numbers, which may have fewer digits", decimals),
-        ("durations and times are read as seconds", times),
-    )
-    return [f"{what}: {some(of)}" for what, of in told if of]
 
 
 def of_text(table: pa.Table) -> pa.Table:

@@ -37,10 +37,10 @@ class LoadedFormat(TableFormat):
 
     def hold(self, table: pa.Table, where: str) -> None:
         """Take the rows of one split of a table; `where` is its name, for messages."""
-        self.schema = table.schema
-        self.rows = np.arange(len(table))
-        self.choose_split(lambda: table.column("split"), f"a column 'split', which {where} does not have")
-        self.table = table if len(self.rows) == len(table) else table.take(self.rows)
+        self.table, self.schema, self.rows = table, table.schema, np.arange(len(table))
+        self.choose_split(f"a column 'split', which {where} does not have")
+        if len(self.rows) < len(table):
+            self.table = table.take(self.rows)
 
     def read(self, names: Sequence[str]) -> pa.Table:
         """Read these columns of all rows."""
@@ -292,9 +292,6 @@ class CsvFormat(LoadedFormat):
         if at >= 0 and pa.types.is_string(table.column(at).type):  # paths of images are seen from the folder
             names = [None if name is None else str(folder / name) for name in table.column(at).to_pylist()]
             table = table.set_column(at, image, pa.array(names, pa.string()))
-        refuse_twice(
-            table.column_names, str(path), "rename one, or put a line of names first where the file begins with data"
-        )
         self.files = stamp(path.parent, [path.name])
         self.hold(table, str(path))
         kinds: dict[str, list[str]] = {}
@@ -324,6 +321,9 @@ class CsvFormat(LoadedFormat):
         size = max(_BLOCK, 4 * len(header))
         self._layout = separator, size
         table = _parse_csv(path, separator, size)
+        refuse_twice(
+            table.column_names, str(path), "rename one, or put a line of names first where the file begins with data"
+        )
         for name, column in zip(table.column_names, table.columns, strict=True):
             if pa.types.is_binary(column.type):
                 _check_utf8(path, name, column)
@@ -339,27 +339,36 @@ class CsvFormat(LoadedFormat):
                     f"{path}: column {name!r} must hold numbers without thousands separators, but row {row} has "
                     f"{column[row].as_py()!r}; write them without"
                 )
-        parse = partial(_parse_csv, path, separator, size)
-        notes += self._zeros_lost(table, parse)
-        return self._with_names(table, parse), notes
+        table, lost = self._keep_zeros(table, partial(_parse_csv, path, separator, size))
+        return table, notes + lost
 
-    def _zeros_lost(self, table: pa.Table, parse: Callable[..., pa.Table]) -> list[str]:
-        """Note the features that are written with zeros in front, as `00501`, and read as numbers, without them."""
-        if self.reading.text is not None or self.reading.image is not None:
-            return []
-        inputs = set(self.reading.wanted) or set(table.column_names) - self.taken
-        names = [field.name for field in table.schema if pa.types.is_integer(field.type) and field.name in inputs]
+    def _keep_zeros(self, table: pa.Table, parse: Callable[..., pa.Table]) -> tuple[pa.Table, list[str]]:
+        """Read labels, ids and groups as text if a number would lose digits, as of `01`; note features that lose them.
+
+        `parse` reads columns as text, which costs a second pass over the file.
+        """
+        features = set[str]()
         with pa.input_stream(Path(self.source)) as opened:
             begins = re.search(rb'(^|[,;\t])"?[-+]?0\d+"?([,;\t\r\n]|$)', opened.read(_BLOCK), re.MULTILINE)
-        if not (names and begins) or len(set(table.column_names)) < len(table.column_names):
-            return []
-        texts = parse(as_text=names)
-        lost = [name for name in names if pc.any(pc.match_substring_regex(texts.column(name), _ZEROS)).as_py()]
-        return [
-            f"column {name!r} is written with zeros in front, but read as a number; "
-            f"pandas.read_csv(..., dtype={{{name!r}: str}}) makes a frame that keeps them as text"
-            for name in lost
-        ]
+        if begins and self.reading.text is None and self.reading.image is None:
+            features = set(self.reading.wanted) or set(table.column_names) - self.taken
+        whole = {field.name for field in table.schema if pa.types.is_integer(field.type)}
+        real = {field.name for field in table.schema if pa.types.is_floating(field.type)}
+        lossy = (whole & features) | ((whole | real) & set(self.written))
+        suspects = [name for name in table.column_names if name in lossy]
+        texts = parse(as_text=suspects) if suspects else table
+        notes = []
+        for name in suspects:
+            column = texts.column(name)
+            if name in self.written:
+                if _all_match(column, _ZEROS if name in whole else f"{_ZEROS}|{_LONG}", r"^[-+]?\d+$"):
+                    table = table.set_column(table.schema.get_field_index(name), name, column)
+            elif pc.any(pc.match_substring_regex(column, _ZEROS)).as_py():
+                notes.append(
+                    f"column {name!r} is written with zeros in front, but read as a number; "
+                    f"pandas.read_csv(..., dtype={{{name!r}: str}}) makes a frame that keeps them as text"
+                )
+        return table, notes
 
     def copy_rows(self, rows: IntArray, out: BinaryIO) -> bool:
         """Write the first line of the file and these rows, ascending, as they are written there.
@@ -387,22 +396,6 @@ class CsvFormat(LoadedFormat):
         out.seek(0)
         out.truncate()
         return False
-
-    def _with_names(self, table: pa.Table, parse: Callable[..., pa.Table]) -> pa.Table:
-        """Keep labels, ids and groups as they are written if a number would lose digits of one: `01` is not `1`."""
-        numbers = [
-            f.name
-            for f in table.schema
-            if f.name in self.written and (pa.types.is_integer(f.type) or pa.types.is_floating(f.type))
-        ]
-        if not numbers:
-            return table
-        written = parse(as_text=numbers)
-        for name in numbers:
-            texts, whole = written.column(name), pa.types.is_integer(table.schema.field(name).type)
-            if _all_match(texts, _ZEROS if whole else f"{_ZEROS}|{_LONG}", r"^[-+]?\d+$"):
-                table = table.set_column(table.schema.get_field_index(name), name, texts)
-        return table
 
 
 class JsonLinesFormat(CsvFormat):

@@ -139,8 +139,8 @@ class Storage(ABC):
         yield from map(np.asarray, self.rows(names))
 
     @abstractmethod
-    def reading(self, what: str, wrong: str, work: Callable[[], T]) -> T:
-        """Return the result of `work`, which reads; a DataError says what could not be read, and the likely reason."""
+    def reading(self, what: str, work: Callable[[], T]) -> T:
+        """Return the result of `work`, which reads `what`; a DataError says that it could not, and the reason."""
 
 
 class LocalStorage(Storage):
@@ -176,12 +176,12 @@ class LocalStorage(Storage):
                     self._maps.popitem(last=False)
             yield self._maps[name]
 
-    def reading(self, what: str, wrong: str, work: Callable[[], T]) -> T:
+    def reading(self, what: str, work: Callable[[], T]) -> T:
         """Read once, without further tries."""
         try:
             return work()
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{what} {wrong}: {error}") from error
+            raise DataError(f"{what} cannot be read: {error}") from error
 
 
 def _local_state(path: Path) -> State:
@@ -323,7 +323,7 @@ class RemoteStorage(Storage):
             except (ValueError, EOFError, OSError) as error:
                 raise npy_error(self.where(name), error) from error
 
-    def reading(self, what: str, wrong: str, work: Callable[[], T]) -> T:
+    def reading(self, what: str, work: Callable[[], T]) -> T:
         """Read with several tries: a file that is cut off in transfer looks damaged."""
         return retry(what, work)
 

@@ -100,13 +100,7 @@ class RowGroups:
         self.storage.check(self.files[self._places[group][0]])
 
     def read(
-        self,
-        group: int,
-        columns: Sequence[str],
-        wrong: str = "is damaged",
-        *,
-        schema: pa.Schema | None = None,
-        fresh: bool = True,
+        self, group: int, columns: Sequence[str], *, schema: pa.Schema | None = None, fresh: bool = True
     ) -> pa.Table:
         """Read these columns of a row group, cast to the schema if one is given; unless `fresh`, by the footer known.
 
@@ -120,7 +114,7 @@ class RowGroups:
             table = self._with_folders(file, own, columns)
             return table if schema is None else table.cast(schema)
 
-        return self.storage.reading(self.where(group), wrong, read)
+        return self.storage.reading(self.where(group), read)
 
     def read_file(self, file: int, columns: Sequence[str]) -> pa.Table:
         """Read these columns of a whole file."""
@@ -152,7 +146,7 @@ class RowGroups:
                     return parquet.metadata
 
             name = self.storage.where(self.files[file])
-            self._footer = file, self.storage.reading(name, "is not a sound parquet file", footer)
+            self._footer = file, self.storage.reading(name, footer)
         return self._footer[1]
 
 
@@ -272,19 +266,18 @@ class ParquetFormat(TableFormat):
         self.rows = np.arange(self.groups.starts[-1])
         if "split" in self.schema.names or not by_shard:
             lacking = f"a column 'split' or files named by split; {source} has neither"
-            self.choose_split(lambda: self.read(["split"]).column(0), lacking)
+            self.choose_split(lacking)
         elif self.storage.single:
             _select_split(names, self.reading.split)  # refuses a file of another split
 
     def read(self, names: Sequence[str]) -> pa.Table:
         """Read these columns of the chosen rows."""
-        what, wrong = f"columns {some(names)} of {self.storage.root}", "cannot be read"
-        read = self.groups.read_file
-        tables = [self.storage.reading(what, wrong, partial(read, file, names)) for file in range(len(self.names))]
+        what, read = f"columns {some(names)} of {self.storage.root}", self.groups.read_file
+        tables = [self.storage.reading(what, partial(read, file, names)) for file in range(len(self.names))]
         try:
             table = pa.concat_tables(tables, promote_options="permissive")
         except pa.ArrowException as error:
-            raise DataError(f"{what} {wrong}: {error}") from error
+            raise DataError(f"{what} cannot be read: {error}") from error
         return of_text(table if len(self.rows) == len(table) else table.take(self.rows))
 
     def head(self, names: Sequence[str]) -> pa.Table:
@@ -313,7 +306,7 @@ class ParquetFormat(TableFormat):
         places = self.rows[rows]
         group_of = self.groups.of(places)
         for group in np.unique(group_of).tolist():
-            table = self.groups.read(group, self.schema.names, "cannot be read", schema=self.schema)
+            table = self.groups.read(group, self.schema.names, schema=self.schema)
             yield table.take(places[group_of == group] - self.groups.starts[group])
 
 
