@@ -9,7 +9,7 @@ import pytest
 import unseen
 from unseen.engine import work as work_module
 from unseen.engine.executors import run_job
-from unseen.engine.runs.base import MemoryRun
+from unseen.engine.runs.base import Run
 from unseen.engine.work import Training, Work, share_cores
 from unseen.learners import TorchLearner
 
@@ -33,7 +33,7 @@ class Recording:
 )
 def test_several_workers_get_the_longest_training_first_and_one_gets_them_as_they_are(jobs, order):
     data, executor = unseen.data.resolve("digits"), Recording(jobs)
-    work, run = Work(data, "extra_trees:n_estimators=5", executor=executor), MemoryRun()
+    work, run = Work(data, "extra_trees:n_estimators=5", executor=executor), Run()
     run.open({})
     sizes = {"few": 60, "half": 900, "some": 200, "more": 400}
     trainings = [Training(name, np.arange(size), 0, work.learner) for name, size in sizes.items()]

@@ -7,7 +7,7 @@ from sklearn.naive_bayes import GaussianNB
 
 import unseen
 from unseen.core import seeds
-from unseen.engine.runs import MemoryRun
+from unseen.engine.runs import Run
 from unseen.engine.work import Work
 from unseen.evaluating.methods import Method, Selector, slug
 from unseen.evaluating.statistics import doubt_accuracy
@@ -154,7 +154,7 @@ def test_a_probe_split_is_never_trained_on_or_scored():
 def test_methods_of_one_plan_share_its_scorings():
     work = Work(unseen.data.resolve(TRAIN), GaussianNB())
     methods = [Method.of("folds:k=2/el2n/top"), Method.of("folds:k=2/margin/top"), Method.of("halves/el2n/top")]
-    run = MemoryRun()
+    run = Run()
     run.open({})
     selector = Selector(work, methods, run=run, seed=0)
     needed = {}

@@ -13,7 +13,7 @@ import typer
 
 from unseen.cli import _decide, _evaluate, _grow, _prune
 from unseen.cli import _options as o
-from unseen.cli._console import Outlook, aligned, err, print_json
+from unseen.cli._console import Outlook, aligned, err, many, print_json
 from unseen.errors import ArgumentError, CorruptFileError, DataError, RunError
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ def resume(
       unseen resume runs/photos
       unseen resume runs/photos --dry-run
     """
-    from unseen.engine.runs.commands import outside
+    from unseen.engine.runs.commands import outside, read_command
     from unseen.engine.runs.readonly import Looking
 
-    begun = _begun(run)
+    begun = read_command(run)
     name, options = begun.name, _checked(run, begun)
     if options.get("features") is not None:
         options["features"] = Path(options["features"])
@@ -139,7 +139,7 @@ class Found:
     damaged: list[str]  # files that a resume would make again
     of: int | None = None  # the work that the command announces, in `unit`; None where the data forbids to say
     done: int | None = None  # how much of it is done; None where only `fits` says how far it is
-    unit: str = "fits"  # `"fits"` or, of commands of several scorings or tests, `"epochs"`
+    unit: str = "fit"  # or, of commands of several scorings or tests, `"epoch"`
 
     @property
     def code(self) -> int:
@@ -159,7 +159,7 @@ class Found:
             "finished": self.finished,
             "fits_finished": self.fits,
             "fits_under_way": self.under_way,
-            "work": None if self.of is None else {"unit": self.unit, "done": self.done, "of": self.of},
+            "work": None if self.of is None else {"unit": f"{self.unit}s", "done": self.done, "of": self.of},
             "damaged": self.damaged,
         }
 
@@ -168,9 +168,9 @@ class Found:
         if self.data:
             return "cannot be resumed on other data"
         if self.of is None or self.done is None:
-            return f"the rest of {_counted(self.of or 0, self.unit)}"
+            return f"the rest of {many(self.of or 0, self.unit)}"
         left = self.of - self.done
-        return f"{left:,} of {_counted(self.of, self.unit)}" if left else "its results, from the fits that are there"
+        return f"{left:,} of {many(self.of, self.unit)}" if left else "its results, from the fits that are there"
 
     def lines(self) -> list[tuple[str, str]]:
         """Describe the findings."""
@@ -179,7 +179,7 @@ class Found:
         if self.finished:
             lines.append(("done", "everything: nothing is left to do"))
         else:
-            lines.append(("done", f"{_counted(self.fits, 'fits')} finished"))
+            lines.append(("done", f"{many(self.fits, 'fit')} finished"))
             begun = f"; begun: {', '.join(self.under_way)}" if self.under_way else ""
             lines.append(("left", self.left() + begun))
         if self.other:
@@ -245,22 +245,7 @@ def _find(looking: Looking, command: str, data: list[str], other: list[str], out
         fits = outlook.about["fits"]
         return replace(found, of=fits, done=min(found.fits, fits))
     epochs = outlook.about["epochs"]  # what such a command says it holds is a guess, for its bar
-    return replace(found, of=epochs, done=epochs if found.finished else None, unit="epochs")
-
-
-def _counted(number: int, unit: str) -> str:
-    return f"{number:,} {unit[:-1] if number == 1 else unit}"
-
-
-def _begun(run: Path) -> Command:
-    from unseen.engine.runs.commands import read_command
-
-    if not (run / COMMAND).exists():
-        raise RunError(
-            f"{run} holds no command to resume: it was not begun by `unseen prune` or `unseen score`, or no training "
-            "had begun; repeat the original call with the same --out"
-        )
-    return read_command(run)
+    return replace(found, of=epochs, done=epochs if found.finished else None, unit="epoch")
 
 
 def _refuse_other_learners(run: Path, begun: Command) -> None:

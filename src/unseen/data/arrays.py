@@ -297,8 +297,7 @@ def _fetch_openml(named: str) -> Any:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(PATIENCE)  # of every new socket, since urllib has none of its own
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # several versions, which a note tells; another try
+        with warnings.catch_warnings(action="ignore"):  # of several versions, which a note tells, and of another try
             return fetch_openml(name, version=int(version) if at else "active", as_frame=True, n_retries=1)
     except ImportError as error:
         raise MissingDependencyError("pandas", f"reading {named}") from error

@@ -165,8 +165,7 @@ def decode(batch: Sequence[Encoded], rule: Pixels, *, keep: bool = True) -> Deco
     images = np.zeros((len(batch), *rule.shape), np.uint8)
     broken: list[tuple[int, str]] = []
     other, black = None, 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # damaged metadata of intact pixels
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of damaged metadata of intact pixels
         for at, encoded in enumerate(batch):
             try:
                 with _open(encoded) as image:
@@ -209,8 +208,7 @@ def note_on_black(count: int) -> list[str]:
 def upright(encoded: Encoded) -> Image.Image | None:
     """Decode an image in full size, for people: upright, `"RGB"` or `"L"`; None if it cannot be read."""
     try:
-        with warnings.catch_warnings(), _open(encoded) as image:
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"), _open(encoded) as image:
             deep, turned = is_deep(image), _turn_upright(image)
             return _convert(turned, "L" if turned.mode in ("1", "L", "I", "I;16") else "RGB", deep)
     except _BROKEN:
@@ -220,8 +218,7 @@ def upright(encoded: Encoded) -> Image.Image | None:
 def header_size(encoded: Encoded) -> Size | None:
     """Read (H, W) of an upright image from its header; None if it cannot be read."""
     try:
-        with warnings.catch_warnings(), _open(encoded) as image:
-            warnings.simplefilter("ignore", UserWarning)
+        with warnings.catch_warnings(action="ignore", category=UserWarning), _open(encoded) as image:
             turned = _orientation(image) in _ON_ITS_SIDE
             if image.format == "TIFF" and turned:
                 image.load()  # Pillow turns these itself, in some versions only on load

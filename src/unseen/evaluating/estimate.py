@@ -18,7 +18,7 @@ from unseen.core.protocols import Data, Learner
 from unseen.core.words import duration, many, size
 from unseen.data.formats import Reading
 from unseen.data.sources import check_arguments, opened
-from unseen.engine.runs import MemoryRun, seed_of
+from unseen.engine.runs import Run, seed_of
 from unseen.engine.scoring import Abilities, Scoring
 from unseen.engine.work import Work, share_cores
 from unseen.errors import ArgumentError
@@ -267,7 +267,7 @@ def _job(work: Work, plan: Plan, scores: Sequence[str | Score], seed: int) -> Sc
     work.check(plan, scores)
     own = work.learner
     abilities = Abilities(own.describe(), own.epochs, own.provides, own.closed_form)
-    with MemoryRun() as run:
+    with Run() as run:
         return Scoring(work.samples, plan=plan, scores=scores, learner=abilities, run=run, seed=seed)
 
 

@@ -307,7 +307,7 @@ def test_shared_arrays_are_private_copies_and_leave_no_file(tmp_path, monkeypatc
     shared = SharedData(arrays)
     assert not list(tmp_path.iterdir())
     for _ in range(2):
-        made = open_shared(shared.described, os.dup(shared.file.fileno()))
+        made = open_shared(shared.body, shared.spans, os.dup(shared.file.fileno()))
         for array, original in zip(made, arrays, strict=True):
             np.testing.assert_array_equal(array, original)
         assert [array.flags.writeable for array in made] == [True, False, True, True]
@@ -316,7 +316,7 @@ def test_shared_arrays_are_private_copies_and_leave_no_file(tmp_path, monkeypatc
     shared.close()
     nothing = SharedData([np.empty((0, 3))])
     assert nothing.file is None
-    assert open_shared(nothing.described, None)[0].shape == (0, 3)
+    assert open_shared(nothing.body, nothing.spans, None)[0].shape == (0, 3)
 
 
 def test_bad_numbers_are_refused():

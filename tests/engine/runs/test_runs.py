@@ -5,7 +5,7 @@ import pytest
 
 from unseen.core.coreset import Coreset
 from unseen.core.table import ScoreTable
-from unseen.engine.runs import MemoryRun, RunDirectory
+from unseen.engine.runs import Run, RunDirectory
 from unseen.errors import ArgumentError, RunError, RunMismatchError
 
 MANIFEST = {"seed": 0, "plan": {"plan": "folds", "k": 5}, "fingerprint": {"labels": "a", "n": 10}}
@@ -13,7 +13,7 @@ MANIFEST = {"seed": 0, "plan": {"plan": "folds", "k": 5}, "fingerprint": {"label
 
 @pytest.fixture(params=["memory", "directory"])
 def run(request, tmp_path):
-    made = MemoryRun() if request.param == "memory" else RunDirectory(tmp_path / "run")
+    made = Run() if request.param == "memory" else RunDirectory(tmp_path / "run")
     with made:
         made.open(MANIFEST)
         yield made
@@ -144,10 +144,10 @@ def test_names_that_are_no_file_names_are_refused(run, name):
 @pytest.mark.parametrize("bad", [float("nan"), object(), {1: 2, "a": 3}])
 def test_a_manifest_that_is_not_json_is_refused(bad):
     with pytest.raises(ArgumentError, match="must be JSON"):
-        MemoryRun().open({"x": bad})
+        Run().open({"x": bad})
 
 
-@pytest.mark.parametrize("make", [MemoryRun, lambda: RunDirectory("nowhere")])
+@pytest.mark.parametrize("make", [Run, lambda: RunDirectory("nowhere")])
 def test_nothing_is_written_before_open(make):
     with pytest.raises(RunError, match=r"not open: call open\(manifest\) first"):
         make().save_table(ScoreTable.of("el2n", [0.3], direction="harder"))

@@ -164,7 +164,7 @@ class _Worker:
             with suppress(ConnectionError):  # the worker has died, and `take` raises that
                 if shared is not self._shared:
                     self._shared = shared
-                    self.pipe.send(("data", (shared.described, shared.file is not None)))
+                    self.pipe.send(("data", (shared.body, shared.spans, shared.file is not None)))
                     if shared.file is not None:
                         reduction.send_handle(self.pipe, shared.file.fileno(), self.process.pid)
                 self.pipe.send(("job", (job, other, threads)))

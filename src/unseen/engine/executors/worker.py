@@ -15,7 +15,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing import connection, parent_process, reduction
 from pathlib import Path
 from threading import Thread
@@ -30,35 +30,29 @@ from unseen.errors import ArgumentError, WorkerError
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
+Span = tuple[int, int, bool]
 _ALIGNED = 64  # bytes of a cache line, so that arrays are aligned as well as those of NumPy
-
-
-@dataclass(frozen=True)
-class PickledData:
-    """A data set without its arrays, small enough for a pipe."""
-
-    body: bytes  # the pickle without its buffers
-    # First byte and length of each buffer in the file, and whether it is read-only.
-    spans: Sequence[tuple[int, int, bool]]
 
 
 class SharedData:
     """A data set that is pickled once for any number of workers.
 
-    The file of its arrays has no name, so that even a killed process does not leave it behind.
+    Attributes:
+        body: the pickle without its arrays, small enough for a pipe.
+        spans: the first byte and the length of each array in the file, and whether it is read-only.
+        file: the arrays; without a name, so that even a killed process does not leave it behind.
     """
 
     def __init__(self, data: Data) -> None:
         self.data = data
         buffers: list[pickle.PickleBuffer] = []
-        body = pickle.dumps(data, protocol=5, buffer_callback=buffers.append)
+        self.body = pickle.dumps(data, protocol=5, buffer_callback=buffers.append)
         views = [buffer.raw() for buffer in buffers]
-        spans, end = [], 0
+        self.spans, end = list[Span](), 0
         for view in views:
-            spans.append((end, view.nbytes, view.readonly))
+            self.spans.append((end, view.nbytes, view.readonly))
             end += -(-view.nbytes // _ALIGNED) * _ALIGNED
-        self.described = PickledData(body, spans)
-        self.file = _make_file(views, spans) if end else None
+        self.file = _make_file(views, self.spans) if end else None
 
     def close(self) -> None:
         """Close the file; workers that have mapped it keep it."""
@@ -66,21 +60,21 @@ class SharedData:
             self.file.close()
 
 
-def open_shared(described: PickledData, handle: int | None) -> Data:
+def open_shared(body: bytes, spans: Sequence[Span], handle: int | None) -> Data:
     """Open the data that another process shares; changes that a learner makes to an array stay in its process."""
-    views = [memoryview(bytearray()) for _ in described.spans]  # all empty where there is no file
+    views = [memoryview(bytearray()) for _ in spans]  # all empty where there is no file
     if handle is not None:
         with os.fdopen(handle, "rb") as file:
             whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
         views = [
             whole[start : start + length].toreadonly() if readonly else whole[start : start + length]
-            for start, length, readonly in described.spans
+            for start, length, readonly in spans
         ]
-    data: Data = pickle.loads(described.body, buffers=views)  # noqa: S301 - from the pipe of the parent
+    data: Data = pickle.loads(body, buffers=views)  # noqa: S301 - from the pipe of the parent
     return data
 
 
-def _make_file(views: Sequence[memoryview], spans: Sequence[tuple[int, int, bool]]) -> BinaryIO:
+def _make_file(views: Sequence[memoryview], spans: Sequence[Span]) -> BinaryIO:
     try:
         return _fill(tempfile.TemporaryFile(), views, spans)
     except OSError as error:
@@ -91,7 +85,7 @@ def _make_file(views: Sequence[memoryview], spans: Sequence[tuple[int, int, bool
         raise storage_error(place, error) from error
 
 
-def _fill(file: Any, views: Sequence[memoryview], spans: Sequence[tuple[int, int, bool]]) -> BinaryIO:
+def _fill(file: Any, views: Sequence[memoryview], spans: Sequence[Span]) -> BinaryIO:
     try:
         for view, (start, _, _) in zip(views, spans, strict=True):
             file.seek(start)
@@ -124,10 +118,10 @@ def work(pipe: Connection) -> None:
             kind, content = _receive(pipe)
             if kind == "data":
                 data = None  # first, so that memory never holds two data sets
-                described, has_file = content
+                body, spans, has_file = content
                 handle = reduction.recv_handle(pipe) if has_file else None
                 with _imports_explained():
-                    data = open_shared(described, handle)
+                    data = open_shared(body, spans, handle)
             else:
                 job, other, threads = content
                 learner = learner if other is None else other

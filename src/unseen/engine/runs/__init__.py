@@ -3,7 +3,7 @@
 A store keeps bytes and arrays by name. It knows no learner and no score.
 """
 
-from unseen.engine.runs.base import MemoryRun, Run
+from unseen.engine.runs.base import Run
 from unseen.engine.runs.directory import RunDirectory, load_file, open_run, seed_of
 
-__all__ = ["MemoryRun", "Run", "RunDirectory", "load_file", "open_run", "seed_of"]
+__all__ = ["Run", "RunDirectory", "load_file", "open_run", "seed_of"]

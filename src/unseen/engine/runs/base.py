@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -342,9 +342,6 @@ class Run:
         if self._manifest is None:
             raise RunError("the run is not open: call open(manifest) first")
         return self._manifest
-
-
-MemoryRun: TypeAlias = Run
 
 
 def _copy(arrays: Named) -> Named:

@@ -14,8 +14,8 @@ import os
 import re
 import secrets
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -30,20 +30,8 @@ COMMAND = "command.json"  # in the directory of a run that was begun on the comm
 FORMAT = 2  # of this file; 1 had no seal
 
 # From the options of a subcommand to the options of `unseen.data.resolve`.
-READ_BY = {
-    "label": "label",
-    "target": "target",
-    "image": "image",
-    "text": "text",
-    "feature": "features",
-    "id_column": "id",
-    "group": "group",
-    "split": "split",
-    "image_size": "image_size",
-    "mode": "mode",
-    "x": "x",
-    "on_error": "on_error",
-}
+_SAME = ("label", "target", "image", "text", "group", "split", "image_size", "mode", "x", "on_error")
+READ_BY = {"feature": "features", "id_column": "id"} | {name: name for name in _SAME}
 
 # Options that change no result: what is shown, and where fits run (law 2).
 _WITHOUT_EFFECT = ("json", "no_report", "out_dir", "quiet", "log", "yes", "jobs", "executor", "address")
@@ -124,7 +112,10 @@ def read_command(run: Path) -> Command:
     path = run / COMMAND
     raw = read_whole(path)
     if raw is None:
-        raise RunError(f"{run} was not begun on the command line, or no training had begun: there is no {COMMAND}")
+        raise RunError(
+            f"{run} was not begun on the command line, or no training had begun: there is no {COMMAND}; repeat the "
+            "original call with the same out="
+        )
     content = parse_object(raw)
     sealed = content is not None and "seal" in content
     if sealed:
@@ -214,12 +205,9 @@ def read_by(run: Path) -> tuple[str, dict[str, Any]]:
     return str(options["data"]), {name: value for name, value in given.items() if value is not None and value != []}
 
 
-@contextmanager
-def told_before() -> Iterator[None]:
+def told_before() -> AbstractContextManager[object]:
     """Ignore, inside the block, warnings on how the data of a run is read: the run told them when it first read it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        yield
+    return warnings.catch_warnings(action="ignore", category=UserWarning)
 
 
 def _sign(content: Mapping[str, Any], *, make: bool) -> str | None:

@@ -158,19 +158,8 @@ T = TypeVar("T")
 OUTPUTS = "outputs.json"
 # What the commands write into a run by a fixed name.
 _WRITTEN = (
-    "manifest.json",
-    "events.jsonl",
-    "command.json",
-    OUTPUTS,
-    "scores.parquet",
-    "coreset.parquet",
-    "history.parquet",
-    "evaluation.parquet",
-    "sweep.parquet",
-    "sweep.md",
-    "sweep.svg",
-    "advice.json",
-    "report.html",
+    *("manifest.json", "events.jsonl", "command.json", OUTPUTS, "advice.json", "report.html", "sweep.md", "sweep.svg"),
+    *(f"{name}.parquet" for name in ("scores", "coreset", "history", "evaluation", "sweep")),
 )
 _REPEAT = "repeat the original command with the same --out to rebuild it"
 
