@@ -99,7 +99,7 @@ def advise(
     source = reading.open(data, out_dir)
     learner, method = learner or (LEARNER if quick else o.default_learner(source)), method or default_method(source)
     with Reporter("advise", given, source, ask=not quick, learner=learner, method=method) as report:
-        advice = unseen.advise(
+        unseen.advise(
             source,
             method=method,
             margin=margin / 100,
@@ -113,12 +113,12 @@ def advise(
             **testing.given(),
             **report.shared(),
         )
-    tell_advice(out_dir, advice, json=showing.json, no_report=showing.no_report)
+    tell_advice(out_dir, json=showing.json, no_report=showing.no_report)
 
 
-def tell_advice(run: Path, advice: Any = None, *, json: bool, no_report: bool) -> None:
+def tell_advice(run: Path, *, json: bool, no_report: bool) -> None:
     """Print the advice of a run, after its page is written."""
-    advice = unseen.load(run) if advice is None else advice
+    advice: Any = unseen.load(run)
     summary = advice.to_json()
     tell(run, summary, partial(show_advice, advice, summary), json=json, no_report=no_report)
 
@@ -202,7 +202,7 @@ def sweep(
     learner = learner or o.default_learner(source)
     method = method or usual_methods(learner, source)
     with Reporter("sweep", given, source, learner=learner, method=method) as report:
-        result = unseen.sweep(
+        unseen.sweep(
             source,
             methods=method,
             keep=o.amounts(keep, "keep"),
@@ -214,15 +214,15 @@ def sweep(
             **testing.given(),
             **report.shared(),
         )
-    tell_sweep(out_dir, result, json=showing.json, no_report=showing.no_report)
+    tell_sweep(out_dir, json=showing.json, no_report=showing.no_report)
 
 
-def tell_sweep(run: Path, result: Any = None, *, json: bool, no_report: bool) -> None:
+def tell_sweep(run: Path, *, json: bool, no_report: bool) -> None:
     """Print accuracies by method and share pruned, after the table, figure and page of a run are written."""
     from unseen.core.files import replace_file
     from unseen.evaluating.sweep import FILE
 
-    result = unseen.load(run) if result is None else result
+    result: Any = unseen.load(run)
     files = {"table": run / FILE, "markdown": run / "sweep.md", "figure": run / "sweep.svg"}
     text = result.markdown() + "\n"
     replace_file(files["markdown"], lambda file: file.write(text.encode()))

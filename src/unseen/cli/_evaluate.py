@@ -70,10 +70,10 @@ def evaluate(
     above = None
     if len(learners) > 1:
         above = (out_dir, command_of("evaluate", given, runs=absolute, learner=learners))
-    results: dict[Path, unseen.Evaluation] = {}
-    for who, folder in _folders(out_dir, learners, source).items():
+    folders = _folders(out_dir, learners, source)
+    for who, folder in folders.items():
         with Reporter("evaluate", given, source, run=folder, above=above, runs=absolute, learner=who) as report:
-            results[folder] = unseen.evaluate(
+            unseen.evaluate(
                 source,
                 coresets=_methods(places),
                 test=asked,
@@ -84,7 +84,7 @@ def evaluate(
                 **testing.given(),
                 **report.shared(),
             )
-    tell_evaluations(out_dir, results, json=showing.json, no_report=showing.no_report)
+    tell_evaluations(out_dir, list(folders.values()), json=showing.json, no_report=showing.no_report)
 
 
 def _folders(out_dir: Path, learners: list[str | None], source: Data) -> dict[str | None, Path]:
@@ -99,11 +99,9 @@ def _folders(out_dir: Path, learners: list[str | None], source: Data) -> dict[st
     return {name: out_dir / slug(str(name)) for name in learners}
 
 
-def tell_evaluations(
-    run: Path, results: dict[Path, unseen.Evaluation] | None = None, *, json: bool, no_report: bool
-) -> None:
-    """Print the results of a run, one for each learner that was trained, after their pages are written."""
-    results = {run: unseen.Evaluation.load(run)} if results is None else results
+def tell_evaluations(run: Path, folders: list[Path] | None = None, *, json: bool, no_report: bool) -> None:
+    """Print the results of a run, or of its folders (one a learner), after their pages are written."""
+    results = {folder: unseen.Evaluation.load(folder) for folder in folders or [run]}
     summaries: list[dict[str, Any]] = []
     for folder in results:
         page = None if no_report else written(folder)

@@ -61,7 +61,7 @@ def grow(
     begin = started_from(growing.start)
     start = growing.start if isinstance(begin, float) else str(Path(growing.start).absolute())
     with Reporter("grow", given, source, learner=learner, start=start) as report:
-        result = unseen.grow(
+        unseen.grow(
             source,
             **amount.given(),
             score=score,
@@ -73,19 +73,18 @@ def grow(
             **report.shared(),
             **options,
         )
-    tell_grown(out_dir, result, json=showing.json, no_report=showing.no_report)
+    tell_grown(out_dir, json=showing.json, no_report=showing.no_report)
 
 
-def tell_grown(run: Path, result: unseen.Grown | None = None, *, json: bool, no_report: bool) -> None:
+def tell_grown(run: Path, *, json: bool, no_report: bool) -> None:
     """Print the result of a run, after its page is written."""
-    if result is None:
-        from unseen.core.coreset import HISTORY, History
-        from unseen.engine.runs import RunDirectory
+    from unseen.core.coreset import HISTORY, History
+    from unseen.engine.runs import RunDirectory
 
-        loaded: Any = unseen.load(run)
-        history = RunDirectory(run).output(HISTORY, History.load)
-        assert history is not None  # it is finished
-        result = unseen.Grown(loaded.coreset, history, loaded.scores)
+    loaded: Any = unseen.load(run)
+    history = RunDirectory(run).output(HISTORY, History.load)
+    assert history is not None  # it is finished
+    result = unseen.Grown(loaded.coreset, history, loaded.scores)
     summary = summarise(result, run)
     tell(run, summary, partial(show, result, summary), json=json, no_report=no_report)
 

@@ -21,7 +21,7 @@ import typer
 from typer.core import TyperCommand, TyperOption
 from typer.models import OptionInfo
 
-from unseen.errors import ArgumentError, BudgetError, DataError
+from unseen.errors import ArgumentError, BudgetError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -384,10 +384,8 @@ def array(path: Path | None) -> np.ndarray[Any, Any] | None:
         return None
     if path.suffix != ".npy":
         raise ArgumentError(f"--features must be a .npy file, got {path}")
-    from unseen.data.files import no_file, read_npy
+    from unseen.data.files import read_npy
 
-    if (reason := no_file(path)) is not None:
-        raise DataError(f"--features {path} cannot be read: {reason}")
     return read_npy(path)
 
 

@@ -112,7 +112,7 @@ def prune(
         )
     if before is not None and before.ids.tolist() != result.coreset.ids.tolist():
         err.print(f"replaced in {out_dir / 'coreset.parquet'}: the coreset of {len(before):,} samples that was there")
-    tell_pruned(out_dir, result, json=showing.json, no_report=showing.no_report)
+    tell_pruned(out_dir, json=showing.json, no_report=showing.no_report)
 
 
 @o.subcommand("out_dir score learner plan folds repeats label target jobs seed yes quiet json")
@@ -140,8 +140,8 @@ def score(
     source = reading.open(data, out_dir)
     learner = scoring.learner or o.default_learner(source)
     with Reporter("score", given, source, learner=learner) as report:
-        table = unseen.score(source, scores=score or None, **options, **report.shared(options["plan"]))
-    tell_scores(out_dir, table, json=showing.json)
+        unseen.score(source, scores=score or None, **options, **report.shared(options["plan"]))
+    tell_scores(out_dir, json=showing.json)
 
 
 @o.subcommand("out_file keep prune score rule quota align features seed json")
@@ -215,22 +215,21 @@ def by_embedding(data: Data, learner: str, plan: Plan | None) -> str | None:
     )
 
 
-def tell_pruned(run: Path, result: Any = None, *, json: bool, no_report: bool) -> None:
+def tell_pruned(run: Path, *, json: bool, no_report: bool) -> None:
     """Print the result of a run, after its page is written."""
-    result = unseen.load(run) if result is None else result
+    result: Any = unseen.load(run)
     summary = summarise(result, run, run / "coreset.parquet")
     tell(run, summary, partial(show, result, summary), json=json, no_report=no_report)
 
 
-def tell_scores(run: Path, table: Any = None, *, json: bool, no_report: bool = True) -> None:
+def tell_scores(run: Path, *, json: bool, no_report: bool = True) -> None:
     """Print quantiles of every score of a run."""
     import numpy as np
 
     from unseen.core.table import meaning
 
-    if table is None:
-        loaded: Any = unseen.load(run)
-        table = loaded.scores
+    loaded: Any = unseen.load(run)
+    table = loaded.scores
     quantiles = {name: np.nanpercentile(table.column(name), [5, 50, 95]).tolist() for name in table.scores}
     if json:
         about = {name: {"direction": table.directions[name], "p5_p50_p95": quantiles[name]} for name in table.scores}

@@ -6,7 +6,6 @@ import re
 import socket
 import warnings
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from http.client import HTTPException
@@ -20,7 +19,7 @@ import numpy.typing as npt
 from unseen.core.arrays import IntArray, is_frame
 from unseen.core.protocols import Data
 from unseen.data.base import ArrayData, Samples, TableData, TextData
-from unseen.data.files import Files, Watch, is_folder, npy_error, npy_header, read_npy, readable, stamp
+from unseen.data.files import Files, Watch, is_folder, npy_header, read_npy, readable, reading_npy, stamp
 from unseen.data.formats import ARRAYS, BESIDE, Format, OpenFormat, Place, Seen
 from unseen.data.frames import FrameFormat, column_of, from_frame
 from unseen.data.labels import Labelling, is_missing, labelling, name_of, to_numpy
@@ -406,23 +405,18 @@ def _inputs_named(path: Path, *others: str | None) -> str:
 def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
     if not zipfile.is_zipfile(path):
         raise DataError(f"{path} is damaged: it is no .npz file, which np.savez writes")
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays: dict[str, npt.NDArray[Any]] = {}
-            for name in names:
-                own = _match_name(name, file.files, path)
-                member = file.zip.getinfo(own if own in file.zip.namelist() else f"{own}.npy")
-                try:
-                    with file.zip.open(member) as header:  # which must not claim more than the file holds
-                        npy_header(header, member.file_size)
-                except ValueError as error:
-                    raise ValueError(f"array {own!r}: {error}") from error
-                arrays[name] = file[own]
-            return arrays
-    except (OSError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # also encrypted
-        raise DataError(f"{path} cannot be read: {error}") from error
-    except ValueError as error:
-        raise npy_error(path, error) from error
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    with reading_npy(path), path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        for name in names:
+            own = _match_name(name, file.files, path)
+            member = file.zip.getinfo(own if own in file.zip.namelist() else f"{own}.npy")
+            try:
+                with file.zip.open(member) as header:  # which must not claim more than the file holds
+                    npy_header(header, member.file_size)
+            except ValueError as error:
+                raise ValueError(f"array {own!r}: {error}") from error
+            arrays[name] = file[own]
+    return arrays
 
 
 def _match_name(name: str, present: Sequence[str], where: Path) -> str:

@@ -12,9 +12,11 @@ import os
 import re
 import stat
 import tokenize
+import zipfile
+import zlib
 from collections import deque
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -229,28 +231,29 @@ def npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dt
 def read_npy(path: Path) -> npt.NDArray[Any]:
     """Open the memory map of an npy file."""
     readable(path)
-    try:
-        with path.open("rb") as opened:
-            npy_header(opened, path.stat().st_size)
+    with reading_npy(path), path.open("rb") as opened:
+        npy_header(opened, path.stat().st_size)
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    except ValueError as error:
-        raise npy_error(path, error) from error
     return array
 
 
-def npy_error(path: Path | str, error: Exception) -> Exception:
-    """Make the error for an npy file that cannot be read."""
-    # np.load has two messages for files that hold objects; unseen never unpickles.
-    if isinstance(error, (DataError, UnknownNameError)):
-        return error
-    if "allow_pickle" in str(error) or "Python objects" in str(error):
-        return DataError(
-            f"{path} holds Python objects, which are never unpickled; save the array as numbers, as in "
-            "array.astype(float), or as text, array.astype(str)"
-        )
-    return DataError(f"{path} is damaged: {error}")
+@contextmanager
+def reading_npy(path: Path | str) -> Iterator[None]:
+    """Turn the errors of reading an npy or npz file into a DataError that names the file."""
+    try:
+        yield
+    except (DataError, UnknownNameError):
+        raise
+    except ValueError as error:
+        # np.load has two messages for files that hold objects; unseen never unpickles.
+        if "allow_pickle" in str(error) or "Python objects" in str(error):
+            raise DataError(
+                f"{path} holds Python objects, which are never unpickled; save the array as numbers, as in "
+                "array.astype(float), or as text, array.astype(str)"
+            ) from error
+        raise DataError(f"{path} is damaged: {error}") from error
+    except (OSError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # also encrypted
+        raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def is_url(source: object) -> bool:

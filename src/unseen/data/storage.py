@@ -34,10 +34,10 @@ from unseen.data.files import (
     is_folder,
     is_hidden,
     is_url,
-    npy_error,
     npy_header,
     read_npy,
     readable,
+    reading_npy,
     stamp_states,
     walk,
 )
@@ -299,12 +299,10 @@ class RemoteStorage(Storage):
         ranges = [(name, 0, min(_HEADER, self.states[name].size)) for name in unknown]
         for name, content in zip(unknown, self.fetch(ranges), strict=True):
             file, where = io.BytesIO(content), self.where(name)
-            try:
+            with reading_npy(where):
                 shape, columns_first, dtype = npy_header(file, self.states[name].size)
                 if dtype.hasobject:
                     raise ValueError("Python objects")
-            except (ValueError, EOFError) as error:
-                raise npy_error(where, error) from error
             if columns_first:
                 raise DataError(
                     f"{where} is stored column by column, of which no rows can be read from a store; write it again as "
@@ -317,11 +315,10 @@ class RemoteStorage(Storage):
         """Read whole files, and yield their arrays."""
         contents = self.fetch([(name, 0, self.states[name].size) for name in names])
         for name, content in zip(names, contents, strict=True):
-            try:
+            with reading_npy(self.where(name)):
                 npy_header(io.BytesIO(content), len(content))
-                yield np.load(io.BytesIO(content), allow_pickle=False)
-            except (ValueError, EOFError, OSError) as error:
-                raise npy_error(self.where(name), error) from error
+                array = np.load(io.BytesIO(content), allow_pickle=False)
+            yield array
 
     def reading(self, what: str, work: Callable[[], T]) -> T:
         """Read with several tries: a file that is cut off in transfer looks damaged."""

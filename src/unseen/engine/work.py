@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -83,18 +83,17 @@ def without_running(options: Mapping[str, Any]) -> tuple[Running, dict[str, Any]
 def resolve_executor(running: Running, data: Data, learner: Any) -> tuple[executors.Executor, Running]:
     """Return the executor that several works share, and the options with it in place of its name, jobs and threads."""
     own = Running(**running)
-    jobs, threads = own.pop("jobs", None), own.pop("threads", None)
-    executor = _resolve_executor(own.get("executor", "local"), jobs, threads, data, resolve_learner(learner, data))
-    own["executor"] = executor
+    own["executor"] = executor = _make_executor(running, data, resolve_learner(learner, data))
+    own.pop("jobs", None)
+    own.pop("threads", None)
     return executor, own
 
 
-def _resolve_executor(
-    executor: str | executors.Executor, jobs: int | None, threads: int | None, data: Data, learner: Learner
-) -> executors.Executor:
+def _make_executor(running: Running, data: Data, learner: Learner) -> executors.Executor:
+    executor, threads = running.get("executor", "local"), running.get("threads")
     if threads is None and isinstance(executor, str):
         threads = choose_threads(data, learner)
-    return executors.resolve(executor, jobs=jobs, threads=threads)
+    return executors.resolve(executor, jobs=running.get("jobs"), threads=threads)
 
 
 def choose_threads(data: Data, learner: Learner) -> int | None:
@@ -184,38 +183,29 @@ class Work:
         data: an open data set.
         learner: see `unseen.learners.resolve`.
         groups: `"duplicates"`, an array (n,) or None; see `unseen.score`.
-        executor, jobs, threads, verify, report: see `Running`.
+        **running: see `Running`.
     """
 
     def __init__(
-        self,
-        data: Data,
-        learner: Any = None,
-        *,
-        groups: Groups = "duplicates",
-        executor: str | executors.Executor = "local",
-        jobs: int | None = None,
-        threads: int | None = None,
-        verify: str = "cheap",
-        report: Report | None = None,
+        self, data: Data, learner: Any = None, *, groups: Groups = "duplicates", **running: Unpack[Running]
     ) -> None:
         self.data = data
         own = resolve_learner(learner, data)
-        self.executor = _resolve_executor(executor, jobs, threads, data, own)
+        self.executor = _make_executor(running, data, own)
         threads = self.executor.threads
         limited = own.with_threads(threads)  # the recipe of a learner may fix another number
         self.learner, self.threads = (own, threads) if limited is None else (limited, limited.threads or threads)
         if self.executor.workers > 1:
             self.learner = _set_workers(self.learner, self.executor.workers)
         self.learner.check(data)
-        fingerprint = data.fingerprint(full=verify == "full")
+        fingerprint = data.fingerprint(full=running.get("verify") == "full")
         copies = data.duplicate_groups() if isinstance(groups, str) and groups == "duplicates" else None
         found = _find_groups(data, groups, copies)
         self.copies_alone = data.groups is None and isinstance(groups, str)
         self.samples = SampleInfo(data.ids, data.labels, data.class_names, found, fingerprint, data.targets)
         telling = data.targets is None and (data.kind == "text" or math.prod(data.sample_shape) >= TELLING)
         self._contradiction = _find_contradiction(self.samples, copies) if telling else None
-        self.report: Report = report or _ignore_report
+        self.report: Report = running.get("report") or _ignore_report
 
     def score(
         self,
