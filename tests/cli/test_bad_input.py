@@ -78,6 +78,11 @@ def test_refused_argument(unseen_says, digits_file, tmp_path, options, pattern):
     assert not (tmp_path / "run").exists()
 
 
+def test_an_unknown_plan_is_refused(unseen_says, tmp_path):
+    said = unseen_says("prune", "digits", "--keep", "0.5", "--plan", "fold", "--out", tmp_path / "run")
+    refused(said, 1, "unknown plan 'fold'; did you mean 'folds'")
+
+
 @pytest.mark.parametrize(
     ("options", "pattern"),
     [
@@ -85,7 +90,6 @@ def test_refused_argument(unseen_says, digits_file, tmp_path, options, pattern):
         (["prune", "--out", "x"], "Missing argument 'DATA'"),
         (["prune", "digits", "--kep", "0.5", "--out", "x"], "No such option: --kep.*--keep"),
         (["prune", "digits", "--folds", "two", "--out", "x"], "Invalid value for '--folds'"),
-        (["prune", "digits", "--plan", "fold", "--out", "x"], "'fold' is not one of 'folds', 'halves'"),
         (["trim", "digits"], "No such command 'trim'"),
     ],
 )

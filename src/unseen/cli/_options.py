@@ -48,7 +48,6 @@ def option(
     default: Any = None,
     shown: str | bool = True,
     names: str = "",
-    check: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Describe an option of the command line, as the default of a parameter of a subcommand or of a field of a bundle.
 
@@ -59,10 +58,9 @@ def option(
         default: its default.
         shown: its default in words, where that is not the value.
         names: its names, separated by spaces, where they are not that of the parameter.
-        check: called with the value; returns it, or another one in its place.
     """
     own = names.split()
-    info = typer.Option(*own, metavar=metavar, help=text, rich_help_panel=panel, show_default=shown, callback=check)
+    info = typer.Option(*own, metavar=metavar, help=text, rich_help_panel=panel, show_default=shown)
     return field(default=default, metadata={_TYPER: info})
 
 
@@ -189,16 +187,6 @@ class ChoiceOptions:
         return options
 
 
-def _check_plan(text: str | None) -> str | None:
-    """Refuse the name of a plan that does not exist, as wrong usage."""
-    if text is not None:
-        from unseen.core.plans import PLANS
-
-        if (name := text.partition(":")[0]) not in PLANS:
-            raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, PLANS))}.")
-    return text
-
-
 @dataclass(frozen=True)
 class ScoringOptions:
     """Which models score, trained on which part of the data."""
@@ -209,7 +197,6 @@ class ScoringOptions:
         "Exposure plan: halves, folds (folds:k=3), leave_one_out, or seen (the classic in-sample score).",
         TRAINING,
         shown="halves; folds with --folds, and for learners in closed form",
-        check=_check_plan,
     )
     folds: int | None = option("N", "Number of folds of the plan 'folds'.", TRAINING, shown="5")
     repeats: int = option("N", "Repetitions of the plan with other seeds.", TRAINING, default=1)
@@ -243,12 +230,6 @@ class TestOptions:
         return {name: value for name, value in vars(self).items() if name != "test"}
 
 
-def _absolute_log(text: str | None) -> str | None:
-    """Make the folder of a log absolute, so that `unseen resume` finds it from any folder."""
-    library, colon, folder = (text or "").partition(":")
-    return f"{library}:{Path(folder).absolute()}" if colon and folder and library == "tensorboard" else text
-
-
 @dataclass(frozen=True)
 class RunOptions:
     """Where and how the work runs."""
@@ -274,7 +255,6 @@ class RunOptions:
         "Log losses, accuracies, scores, the verdict and the page: tensorboard:FOLDER, wandb:PROJECT or "
         "mlflow:RUN_NAME.",
         RUNNING,
-        check=_absolute_log,
     )
 
     def given(self, data: Data, learner: str | None, plan: Plan | None = None) -> dict[str, Any]:

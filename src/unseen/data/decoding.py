@@ -51,10 +51,6 @@ _FORMATS = {b"RIFF": ("WEBP",), b"\xff\xd8\xff": ("JPEG",), b"\x89PNG": ("PNG",)
 _BROKEN = Exception  # Pillow's decoders raise anything from SyntaxError to struct.error at damaged files
 
 
-class _NoFileError(OSError):
-    """A path is not a readable file."""
-
-
 class ImageSource(ABC):
     """Encoded images in some places of files or of a table.
 
@@ -174,7 +170,7 @@ def decode(batch: Sequence[Encoded], rule: Pixels, *, keep: bool = True) -> Deco
                 broken.append((at, "not an image in a format that Pillow reads"))
                 continue
             except _BROKEN as error:
-                kind = "" if isinstance(error, _NoFileError) else f"{type(error).__name__}: "
+                kind = "" if isinstance(error, DataError) else f"{type(error).__name__}: "
                 broken.append((at, f"{kind}{error}"))
                 continue
             black += deep and not array.any()
@@ -264,7 +260,7 @@ def _open(encoded: Encoded) -> Image.Image:
     if encoded is None:
         raise ValueError("there is no image in this row")
     if isinstance(encoded, Path) and (reason := no_file(encoded)) is not None:
-        raise _NoFileError(reason)
+        raise DataError(reason)
     content = encoded if isinstance(encoded, bytes) else encoded.read_bytes()
     formats = next((known for start, known in _FORMATS.items() if content.startswith(start)), None)
     return Image.open(io.BytesIO(content), formats=formats)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,20 +28,22 @@ from unseen.data.storage import LocalStorage, Rows, Storage, storage_of
 from unseen.errors import ArgumentError, DataError, some
 
 
-class VectorSource(Protocol):
-    """A source of vectors in shards."""
+class VectorSource(ABC):
+    """Vectors in shards, in some files of a storage."""
 
     counts: Sequence[int]  # the number of rows of each shard
     width: int
-    mapped: bool  # whether `read` returns memory maps, which may change later
-    cache_bytes: int  # the most bytes of shards that the source keeps
+    mapped: bool = False  # whether `read` returns memory maps, which may change later
+    cache_bytes: int = 0  # the most bytes of shards that the source keeps
 
+    def __init__(self, storage: Storage, files: Sequence[str]) -> None:
+        self.storage, self.files = storage, files
+
+    @abstractmethod
     def read(self, shard: int) -> Rows:
         """Return numbers (counts[shard], width) of any type: a memory map, rows of a store, or an array."""
 
-    def check(self) -> None:
-        """Refuse files that have changed since the data set was opened; each is checked."""
-
+    @abstractmethod
     def name(self, shard: int, row: int) -> str:
         """Return the place of row `row` of this shard, for messages."""
 
@@ -86,7 +89,7 @@ class ShardedVectors(Samples):
 
     def check_unchanged(self) -> None:
         """Refuse changed files: check each file, and for memory maps 256 samples; see `ArrayData.check_unchanged`."""
-        self._source.check()
+        self._source.storage.check_all(self._source.files)
         if not self._source.mapped:
             return
         rows = sample_rows(len(self))
@@ -144,12 +147,12 @@ class ShardedVectors(Samples):
 _NUMBERED = re.compile(r"(?P<stem>[^/]+)-(?P<number>\d+)\.npy", re.IGNORECASE)
 
 
-class NpyShards:
+class NpyShards(VectorSource):
     """Vectors in npy files: memory maps, or ranges of bytes from a store."""
 
     def __init__(self, storage: Storage, names: Sequence[str]) -> None:
-        self.storage, self.names = storage, names
-        self.mapped, self.cache_bytes = isinstance(storage, LocalStorage), 0
+        super().__init__(storage, names)
+        self.mapped = isinstance(storage, LocalStorage)
         shapes: list[tuple[int, ...]] = []
         for name, rows in zip(names, storage.rows(names), strict=True):
             if len(rows.shape) != 2 or rows.dtype.kind not in "fiub" or not rows.shape[1]:
@@ -166,17 +169,12 @@ class NpyShards:
 
     def read(self, shard: int) -> Rows:
         """Return the rows of a file."""
-        name = self.names[shard]
-        self.storage.check(name)
-        return next(self.storage.rows([name]))
-
-    def check(self) -> None:
-        """Refuse changed files; each is checked."""
-        self.storage.check_all(self.names)
+        self.storage.check(self.files[shard])
+        return next(self.storage.rows([self.files[shard]]))
 
     def name(self, shard: int, row: int) -> str:
         """Return row and file, for messages."""
-        return f"row {row} of {self.names[shard]}"
+        return f"row {row} of {self.files[shard]}"
 
 
 class ShardsFormat(Format):
@@ -222,7 +220,7 @@ class ShardsFormat(Format):
         about: dict[str, Any] = {"n": sum(source.counts), "ids": columns.get("id"), "groups": columns.get("group")}
         about |= {"class_names": options.class_names, "name": y or "y", "target_name": target or "target"}
         labelled = labelling(columns.get("y"), columns.get("target"), **about)
-        every = [name for of in (source.names, *names.values()) for name in of]
+        every = [name for of in (source.files, *names.values()) for name in of]
         return ShardedVectors(source, labelled, files=storage.stamp(every), notes=storage.notes)
 
 
@@ -300,7 +298,7 @@ def _partners(of: dict[int, str], folder: str | Path, inputs: dict[int, str], st
 def _column(source: NpyShards, files: Sequence[str], labels: bool) -> npt.NDArray[Any]:
     """Read one entry a sample from all files."""
     parts: list[npt.NDArray[Any]] = []
-    for name, part, inputs, count in zip(files, source.storage.arrays(files), source.names, source.counts, strict=True):
+    for name, part, inputs, count in zip(files, source.storage.arrays(files), source.files, source.counts, strict=True):
         part = labels_in(np.asarray(part), name) if labels else np.asarray(part)
         if part.ndim != 1 or len(part) != count:
             raise DataError(

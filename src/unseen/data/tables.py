@@ -27,7 +27,7 @@ from unseen.data.columns import TableFormat, matrix, of_text, refuse_twice
 from unseen.data.decoding import Encoded, ImageSource, encoded
 from unseen.data.formats import Place, ReaderOptions
 from unseen.data.labels import Labelling
-from unseen.data.shards import ShardedVectors
+from unseen.data.shards import ShardedVectors, VectorSource
 from unseen.data.storage import Storage, storage_of
 from unseen.errors import ArgumentError, DataError, some
 
@@ -165,17 +165,16 @@ def _columns_of_folders(files: Sequence[str], names: Sequence[str | None]) -> di
     return columns
 
 
-class ParquetVectors:
+class ParquetVectors(VectorSource):
     """Vectors in feature columns, or in one column of lists, read by row groups.
 
     Those read last are cached, as float32, up to `cache_bytes`. Lists must have one length.
     """
 
-    mapped = False
-
     def __init__(self, groups: RowGroups, columns: Sequence[str], cache_bytes: int) -> None:
+        super().__init__(groups.storage, groups.files)
         self.groups, self.columns, self.cache_bytes = groups, list(columns), cache_bytes
-        self.counts: Sequence[int] = groups.counts
+        self.counts = groups.counts
         self._cache: OrderedDict[int, npt.NDArray[np.float32]] = OrderedDict()
         self.gaps = False  # whether the footers or folders show that numbers are missing
         if is_list(groups.schema.field(self.columns[0]).type):
@@ -202,10 +201,6 @@ class ParquetVectors:
             self._cache[shard] = self._read(shard)
         self._cache.move_to_end(shard)
         return self._cache[shard]
-
-    def check(self) -> None:
-        """Refuse changed files; each is checked."""
-        self.groups.storage.check_all(self.groups.files)
 
     def name(self, shard: int, row: int) -> str:
         """Return the row in the file, and the file, for messages."""

@@ -66,6 +66,9 @@ def command_of(command: str, given: dict[str, Any], **resolved: Any) -> dict[str
     for name in ("data", "features", "test"):
         if options.get(name) not in (None, "digits") and Path(options[name]).exists():
             options[name] = str(Path(options[name]).absolute())
+    library, _, folder = (options.get("log") or "").partition(":")
+    if library == "tensorboard" and folder:
+        options["log"] = f"{library}:{Path(folder).absolute()}"
     return {"command": command, "options": options}
 
 
