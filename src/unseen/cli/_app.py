@@ -33,7 +33,7 @@ FAILED, RUN_PROBLEM = 1, 3
 
 
 class _Group(TyperGroup):
-    """The subcommands. Ctrl-C comes out as it is, which typer would turn into an exit without a word."""
+    """The subcommands. Ctrl-C passes through; typer would turn it into a silent exit."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the options of the program itself, which stand before the subcommand."""
@@ -118,7 +118,7 @@ def run() -> None:
 
 
 def ended(stop: BaseException, how_to_go_on: str) -> NoReturn:
-    """Say in a line that the program was interrupted or terminated, and leave by the code of it."""
+    """Say that the program was interrupted or terminated, and exit with the code of that."""
     cause: BaseException | None = stop
     while cause is not None and not isinstance(cause, Terminated):
         cause = cause.__context__

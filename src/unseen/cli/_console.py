@@ -1,7 +1,4 @@
-"""How the program looks: results on stdout, progress and errors on stderr.
-
-Says what is going to be done, how far it is, and how long it will take.
-"""
+"""How the program looks: results on stdout; what will be done, progress and errors on stderr."""
 
 from __future__ import annotations
 
@@ -49,7 +46,7 @@ def complain(error: object) -> None:
             err.print(Text(f"  {as_typed(note)}"))
 
 
-warned: set[str] = set()  # what `warn` has printed, which a program in the same process forgets
+warned: set[str] = set()  # what `warn` has printed since `run` of `_app` began
 
 
 def warn(
@@ -144,7 +141,7 @@ class Interrupted(Exception):  # noqa: N818 - it is no error
 
 
 class Outlook(Exception):  # noqa: N818 - it is no error
-    """Work would begin, in a run that is only looked at: the report that says so."""
+    """Ends a dry run where work would begin; it holds the report that announces the work."""
 
     def __init__(self, kind: str, about: dict[str, Any]) -> None:
         super().__init__(kind)
@@ -162,13 +159,10 @@ ASKING = ("time", "takes")  # the words of its lines
 class Reporter:
     """Shows how the work goes: a bar with the time left on a terminal, plain lines otherwise, nothing if quiet.
 
-    The subcommand and its parameters, `given` or `resolved` from the data, are written to the directory of the run when
-    the work begins; from them `unseen resume` calls it again. Where a run is only looked at, nothing is shown, and the
-    work ends (`Outlook`) where it would begin.
-
-    One training is measured on the data: where the work will take longer than ten minutes, the program asks whether to
-    begin. It does not ask if told so. Where the run is one of several in a folder, `above` is the folder, and the
-    command that makes all of them.
+    When the work begins, the subcommand and its parameters, `given` or `resolved` from the data, are written to the
+    run, for `unseen resume`. In a dry run nothing is shown, and `Outlook` is raised instead. Unless `ask` is false, the
+    program measures one training, and asks whether to begin where the work will take longer than ten minutes. `above`
+    is the folder of several runs, of which this is one, and the command that makes all of them.
     """
 
     def __init__(

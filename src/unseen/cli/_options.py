@@ -111,7 +111,7 @@ MARGIN = option("POINTS", "The loss that counts as none, in points.", COMPARISON
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """How data is read. None where an option was not given; a form of data refuses what it has not."""
+    """How data is read. An option that was not given is None; a data format refuses options that it does not have."""
 
     label: str | None = option("COLUMN", "Column of the labels, or their array in a .npz file.", DATA)
     target: str | None = option("COLUMN", "Column of numbers to regress on, in place of labels.", DATA)
@@ -391,7 +391,7 @@ def subcommand(usual: str, *, refused: str = "") -> Callable[[Command], Command]
         if unknown := (shown | without) - options:
             raise TypeError(f"{command.__module__} names options that it does not have: {', '.join(sorted(unknown))}")
         parameters = [_hidden(one) if one.name in without else one for one in parameters]
-        help_all = _help_all(hidden=not options - shown - without)  # understood where it adds nothing, too
+        help_all = _help_all(hidden=not options - shown - without)  # accepted also where it shows nothing more
         parameters.append(inspect.Parameter("help_all", _BY_NAME, default=False, annotation=help_all))
 
         def outer(**given: Any) -> None:

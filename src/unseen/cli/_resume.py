@@ -41,7 +41,7 @@ RESUMABLE = {
 }
 # Exit codes of --dry-run, told in docs/pipeline.md.
 OTHER_DATA, UNFINISHED = 4, 5
-# Where a configuration speaks of data.
+# The entries of a manifest that depend on the data.
 OF_DATA = ("fingerprint", "test", "features", "coresets")
 
 

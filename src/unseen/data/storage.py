@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import urlsplit
@@ -326,30 +326,22 @@ class RemoteStorage(Storage):
 
     def fetch(self, ranges: Sequence[Range]) -> list[bytes]:
         """Read the bytes of each of these ranges, many at a time; what fails is read again, by itself."""
-        requested = [(name, start, end) for name, start, end in ranges if end > start]
-        if not requested:
-            return [b""] * len(ranges)
-        names, starts, ends = map(list, zip(*requested, strict=True))
-        paths = [self._path(name) for name in names]
+        wanted = [part for part in ranges if part[2] > part[1]]
+        paths = [self._path(name) for name, _, _ in wanted]
+        starts, ends = [start for _, start, _ in wanted], [end for _, _, end in wanted]
+        contents = retry(self.root, lambda: self._system.cat_ranges(paths, starts, ends, on_error="return"))
+        received = dict.fromkeys(ranges, b"")
+        for part, content in zip(wanted, contents, strict=True):
+            if isinstance(content, Exception) or len(content) != part[2] - part[1]:
+                content = retry(self.where(part[0]), partial(self._fetch_one, *part))
+            received[part] = content
+        return [received[part] for part in ranges]
 
-        contents: Iterator[bytes | Exception] = iter(
-            retry(self.root, lambda: self._system.cat_ranges(paths, starts, ends, on_error="return"))
-        )
-        return [self._complete(each, next(contents)) if each[2] > each[1] else b"" for each in ranges]
-
-    def _complete(self, part: Range, content: bytes | Exception) -> bytes:
-        """Return the content of a range if it is complete; else read that range again, alone."""
-        name, start, end = part
-        if not isinstance(content, Exception) and len(content) == end - start:
-            return content
-
-        def again() -> bytes:
-            received: bytes = self._system.cat_file(self._path(name), start, end)
-            if len(received) != end - start:
-                raise OSError(f"{len(received):,} of {end - start:,} bytes were received")
-            return received
-
-        return retry(self.where(name), again)
+    def _fetch_one(self, name: str, start: int, end: int) -> bytes:
+        content: bytes = self._system.cat_file(self._path(name), start, end)
+        if len(content) != end - start:
+            raise OSError(f"{len(content):,} of {end - start:,} bytes were received")
+        return content
 
 
 @dataclass(frozen=True)
@@ -363,24 +355,16 @@ class RemoteRows:
     offset: int  # the number of bytes before the first row
 
     def __getitem__(self, at: slice | IntArray, /) -> npt.NDArray[Any]:
-        """Read consecutive rows by one range of bytes, and other rows by ranges that span small gaps."""
-        if isinstance(at, slice):
-            start, end, _ = at.indices(self.shape[0])
-            return self._read([(start, end)])
-        rows, of = np.unique(at, return_inverse=True)
-        far = np.flatnonzero(np.diff(rows) * self._row_bytes > _GAP) + 1
-        runs = [(int(run[0]), int(run[-1]) + 1) for run in np.split(rows, far)]
-        read = np.concatenate([np.arange(start, end) for start, end in runs])
-        return self._read(runs)[np.searchsorted(read, rows)[of]]
-
-    @property
-    def _row_bytes(self) -> int:
-        return self.shape[1] * self.dtype.itemsize
-
-    def _read(self, runs: Sequence[tuple[int, int]]) -> npt.NDArray[Any]:
-        places = [tuple(self.offset + row * self._row_bytes for row in run) for run in runs]
+        """Read rows by ranges of bytes, each of which spans small gaps."""
+        wanted = np.arange(*at.indices(self.shape[0])) if isinstance(at, slice) else at
+        rows, of = np.unique(wanted, return_inverse=True)
+        row_bytes = self.shape[1] * self.dtype.itemsize
+        runs = np.split(rows, np.flatnonzero(np.diff(rows) * row_bytes > _GAP) + 1)
+        places = [(self.offset + int(run[0]) * row_bytes, self.offset + int(run[-1] + 1) * row_bytes) for run in runs]
         contents = self.storage.fetch([(self.name, start, end) for start, end in places])
-        return np.frombuffer(b"".join(contents), self.dtype).reshape(-1, self.shape[1])
+        values = np.frombuffer(b"".join(contents), self.dtype).reshape(-1, self.shape[1])
+        read = np.concatenate([np.arange(run[0], run[-1] + 1) for run in runs])
+        return values[np.searchsorted(read, rows)[of]]
 
 
 def open_store(url: str) -> tuple[Any, str]:

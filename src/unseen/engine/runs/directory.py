@@ -127,7 +127,7 @@ class DirectoryCheckpoints:
 
     path: Path
     owner: str
-    spacing: ClassVar[float] = 1.0  # a commit may take as long as an epoch on little data
+    spacing: ClassVar[float] = 1.0  # seconds between two; on little data, one may take as long as an epoch
 
     def load(self) -> Named | None:
         """Return the latest checkpoint, or None; move a damaged one aside and ignore one of another run."""
