@@ -11,7 +11,7 @@ from decimal import Decimal
 from http.client import HTTPException
 from numbers import Real
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from unseen.core.arrays import IntArray, is_frame
 from unseen.core.protocols import Data
 from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.files import Files, Watch, is_folder, npy_header, read_npy, readable, reading_npy, stamp
-from unseen.data.formats import ARRAYS, BESIDE, Format, OpenFormat, Place, Seen
+from unseen.data.formats import ARRAYS, BESIDE, Format, OpenFormat, Place, ReaderOptions, Seen
 from unseen.data.frames import FrameFormat, column_of, from_frame
 from unseen.data.labels import Labelling, is_missing, labelling, name_of, to_numpy
 from unseen.data.provenance import note, provenance_of, warn_if_seen
@@ -316,16 +316,7 @@ def one_line(error: BaseException) -> str:
     return text if len(text) <= 300 else f"{text[:300]}..."
 
 
-def from_npz(
-    path: str | Path,
-    x: str | None = None,
-    y: str | None = None,
-    *,
-    target: str | None = None,
-    id: str | None = None,
-    group: str | None = None,
-    class_names: Sequence[str] | None = None,
-) -> Samples:
+def from_npz(path: str | Path, *, y: str | None = None, **options: Unpack[ReaderOptions]) -> Samples:
     """Open arrays in one npz file, or in npy files of one folder (which are memory-mapped, not read).
 
     In a folder that `unseen.embed` made, its ids, groups, class names and target are used, unless others are given
@@ -333,19 +324,16 @@ def from_npz(
 
     Args:
         path: the npz file; or the folder, or one of its npy files, such as that of the inputs.
-        x: name of the array of inputs, as in `from_arrays`; that of the npy file, or else `"x"`.
         y: name of the array of labels; `"y"` unless there is a target. Public functions such as `prune` take it as
             `label=`.
-        target: name of an array of numbers to regress on, in place of labels; see `from_arrays`.
-        id: name of an array of ids.
-        group: name of an array of groups.
-        class_names: the C names.
+        **options: `x`, by default the npy file that is named, or else `"x"`; `target`, `id`, `group` and `class_names`,
+            as in `ReadOptions`.
 
     Raises:
         DataError: as `from_arrays`; and arrays of Python objects, which would have to be unpickled.
         UnknownNameError: no array of that name.
     """
-    return NpzFormat(path, x=x, y=y, target=target, id=id, group=group, class_names=class_names).open()
+    return NpzFormat(path, y=y, **options).open()
 
 
 def digits(*, images: bool = False) -> Samples:

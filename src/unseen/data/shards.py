@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from unseen.core.arrays import IntArray
 from unseen.core.files import replace_file, storage_error
 from unseen.data.base import Hashes, Samples, check_finite, hash_all, hash_rows, sample_rows, to_float32
 from unseen.data.files import changed
-from unseen.data.formats import ARRAYS, Format, Place
+from unseen.data.formats import ARRAYS, Format, Place, ReaderOptions
 from unseen.data.labels import Labelling, labelling, labels_in, to_numpy
 from unseen.data.storage import LocalStorage, Rows, Storage, storage_of
 from unseen.errors import ArgumentError, DataError, some
@@ -224,16 +224,7 @@ class ShardsFormat(Format):
         return ShardedVectors(source, labelled, files=storage.stamp(every), notes=storage.notes)
 
 
-def from_shards(
-    folder: str | Path,
-    x: str = "x",
-    y: str | None = None,
-    *,
-    target: str | None = None,
-    id: str | None = None,
-    group: str | None = None,
-    class_names: Sequence[str] | None = None,
-) -> ShardedVectors:
+def from_shards(folder: str | Path, *, y: str | None = None, **options: Unpack[ReaderOptions]) -> ShardedVectors:
     """Open vectors in pairs of npy files in one folder: x-00000.npy and y-00000.npy, x-00001.npy and y-00001.npy, ...
 
     The inputs are memory-mapped, or read by ranges of bytes from a store, never whole. Files are in the order of their
@@ -241,12 +232,9 @@ def from_shards(
 
     Args:
         folder: the folder, or its URL in a store that fsspec knows.
-        x: prefix of the names of the files of inputs, each (m, d) numbers, all of one d; given as float32.
         y: prefix of the labels, each (m,) numbers or text; default `"y"`. Classes are those of all files.
-        target: prefix of numbers to regress on, in place of labels; see `from_arrays`.
-        id: prefix of the ids; default `"id"`, if there are any.
-        group: prefix of the groups; default `"group"`, if there are any.
-        class_names: the C names.
+        **options: `x`, the prefix of the inputs, each (m, d) numbers, all of one d, given as float32; `target`, `id`
+            and `group` (ids and groups of these prefixes are read without being named); and `class_names`.
 
     Raises:
         DataError: files that are missing, damaged, of different length or width; and as `from_arrays`. NaN and infinite
@@ -262,7 +250,7 @@ def from_shards(
     ...     data, data.take(np.array([1, 5])).tolist()
     (ShardedVectors(6 samples, 2 classes, vector 4 float32), [[0.0, 0.0, 0.0, 0.0], [2.0, 2.0, 2.0, 2.0]])
     """
-    return ShardsFormat(folder, x=x, y=y, target=target, id=id, group=group, class_names=class_names).open()
+    return ShardsFormat(folder, y=y, **options).open()
 
 
 def numbered(names: Iterable[str], folder: str | Path) -> dict[str, dict[int, str]]:

@@ -65,14 +65,12 @@ def unseal(raw: bytes) -> dict[str, Any] | None:
     ({'seed': 0}, None)
     """
     content = parse_object(raw)
-    if content is None or _SEAL not in content:
+    if content is None or content.pop(_SEAL, None) is None:
         return None
-    found = content.pop(_SEAL)
     try:
-        whole = bool(found == digest_of(content) and seal(content) == raw)
+        return content if seal(content) == raw else None
     except (ArgumentError, RecursionError):  # such as JSON with NaN
         return None
-    return content if whole else None
 
 
 def parse_object(raw: bytes) -> dict[str, Any] | None:
