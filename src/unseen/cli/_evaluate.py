@@ -60,13 +60,13 @@ def evaluate(
     """
     given = dict(locals())
     from unseen.engine.runs import RunDirectory
-    from unseen.engine.runs.commands import command_of, learner_of
+    from unseen.engine.runs.commands import command_of, options_of
 
     places = [Path(run) for run in runs]
     absolute = [str(place.absolute()) for place in places]
     RunDirectory(places[0]).manifest()  # no run, or a damaged one, is an error of its own
     source, asked = _data(places[0], testing.test, test_split)
-    learners: list[str | None] = [*dict.fromkeys(learner)] if learner else [learner_of(places[0])]
+    learners = list(dict.fromkeys(learner or [])) or [options_of(places[0], learner=True).get("learner")]
     above = None
     if len(learners) > 1:
         above = (out_dir, command_of("evaluate", given, runs=absolute, learner=learners))
@@ -80,7 +80,7 @@ def evaluate(
                 baselines=baseline,
                 margin=margin / 100,
                 level=level,
-                features=o.array(None if features is None else Path(features)),
+                features=o.array(features),
                 **testing.given(),
                 **report.shared(),
             )

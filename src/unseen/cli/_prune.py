@@ -77,7 +77,6 @@ def prune(
       unseen prune digits --keep 0.3 --rule auto --out runs/auto
     """
     given = dict(locals())
-    exposure: Plan | None = None
     if choice.rule == AUTO:
         if (scoring.plan, scoring.folds, scoring.repeats) != (None, None, 1):
             raise ArgumentError(
@@ -88,13 +87,12 @@ def prune(
         for name in auto.given():
             given_as = "candidate" if name == "candidates" else name
             raise ArgumentError(f"--{given_as} is for --rule auto; leave it out")
-        exposure = scoring.exposure()
         options = choice.given()
-    budget = amount.given()
+    models, budget = scoring.given(), amount.given()
     looks = not showing.silent and choice.rule != AUTO and not out_dir.exists()
     source = reading.open(data, out_dir)
     learner = scoring.learner or o.default_learner(source)
-    quicker = by_embedding(source, learner, exposure) if looks else None
+    quicker = by_embedding(source, learner, models["plan"]) if looks else None
     before = None if showing.silent else coreset_in(out_dir)
     with Reporter("prune", given, source, learner=learner) as report:
         if quicker:
@@ -105,9 +103,8 @@ def prune(
             score=score,
             also=also,
             rule=choice.rule,
-            plan=exposure,
-            groups=None if scoring.groups == "none" else scoring.groups,
-            **report.shared(exposure),
+            **models,
+            **report.shared(models["plan"]),
             **options,
         )
     if before is not None and before.ids.tolist() != result.coreset.ids.tolist():

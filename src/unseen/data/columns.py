@@ -55,7 +55,7 @@ PIECE_ROWS = 1000  # rows of one exported table
 class TableFormat(Format):
     """A table that is read column by column: columns of inputs, labels, ids and groups.
 
-    `reads`, `read`, `head` and `images` are required, and the attribute `schema`.
+    `reads`, `read` and `images` are required, and the attribute `schema`.
 
     Attributes:
         schema: the columns.
@@ -80,9 +80,9 @@ class TableFormat(Format):
     def read(self, names: Sequence[str]) -> pa.Table:
         """Read these columns of all rows."""
 
-    @abstractmethod
     def head(self, names: Sequence[str]) -> pa.Table:
         """Read these columns of the first rows, as many as are cheap to read."""
+        return self.read(names).slice(0, HEAD)
 
     @abstractmethod
     def images(self, name: str) -> ImageSource:

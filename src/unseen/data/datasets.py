@@ -17,12 +17,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from unseen.core.arrays import IntArray
+from unseen.core.threads import count_cores
 from unseen.data.arrays import PATIENCE, as_images, from_values, one_line
 from unseen.data.base import ArrayData, Hashes, Samples, blocks, hash_rows
 from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, of_text
 from unseen.data.decoding import ColumnImages, Pixels, is_deep, note_on_black, pixels, with_files
 from unseen.data.files import Watch
-from unseen.data.formats import BESIDE, IMAGES, IN_ONE_SPLIT, Format, Place, ReaderOptions, default_workers
+from unseen.data.formats import BESIDE, IMAGES, IN_ONE_SPLIT, Format, Place, ReaderOptions
 from unseen.data.images import ImageData
 from unseen.data.labels import Labelling, labelling, to_numpy
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError, some
@@ -405,7 +406,7 @@ def _open_large(reader: _Reader, workers: int | None, **about: Any) -> ImageData
     """Read images that do not fit in memory once, to hash them, in other processes where torch is loaded."""
     n = len(reader)
     if workers is None:
-        workers = default_workers() if "torch" in sys.modules else 0
+        workers = count_cores() if "torch" in sys.modules else 0
     first = reader[np.array([0])][0]
     batches = [np.arange(n)[block] for block in blocks(n, first.nbytes)]
     read: Iterable[tuple[npt.NDArray[np.uint8], list[Any]]] = map(reader.__getitem__, batches)

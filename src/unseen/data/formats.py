@@ -27,6 +27,7 @@ from PIL import Image
 
 from unseen.core.arrays import IntArray
 from unseen.core.protocols import Data
+from unseen.core.threads import count_cores
 from unseen.data.base import blocks
 from unseen.data.decoding import ImageSource, upright
 from unseen.data.files import Files, is_folder, is_url, no_file, walk
@@ -118,7 +119,7 @@ class ReadOptions:
         """The number of processes that decode, if starting them pays."""
         if self.workers is not None and self.workers < 1:
             raise ArgumentError(f"workers must be at least 1, got {self.workers!r}")
-        return default_workers() if self.workers is None else self.workers
+        return count_cores() if self.workers is None else self.workers
 
     @property
     def bytes_in_memory(self) -> int:
@@ -186,13 +187,6 @@ def total_memory() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError):
         return 8 << 30
-
-
-def default_workers() -> int:
-    """Return the number of cores that this process may use."""
-    import joblib  # type: ignore[import-untyped]
-
-    return int(joblib.cpu_count())
 
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # how Hugging Face writes images

@@ -20,7 +20,7 @@ import pyarrow.json
 from unseen.core.arrays import IdArray, IntArray, is_frame, refuse_sparse
 from unseen.data.arrow import decode_dictionary
 from unseen.data.base import Samples
-from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, refuse_twice
+from unseen.data.columns import PIECE_ROWS, TableFormat, refuse_twice
 from unseen.data.decoding import ColumnImages, with_files
 from unseen.data.files import UNPACK, readable, stamp
 from unseen.data.formats import BESIDE, COLUMNS, IMAGE, IMAGES_IN_FILES, Place, ReaderOptions, with_features
@@ -45,10 +45,6 @@ class LoadedFormat(TableFormat):
     def read(self, names: Sequence[str]) -> pa.Table:
         """Read these columns of all rows."""
         return self.table.select(list(names))
-
-    def head(self, names: Sequence[str]) -> pa.Table:
-        """Read these columns of the first rows."""
-        return self.table.select(list(names)).slice(0, HEAD)
 
     def images(self, name: str) -> ColumnImages:
         """Return the encoded images of a column."""

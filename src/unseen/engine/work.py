@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -28,6 +28,7 @@ from unseen.core.threads import default_threads
 from unseen.data.formats import Reading
 from unseen.data.labels import grouping, joined_groups, to_numpy
 from unseen.engine import executors
+from unseen.engine.executors import Report
 from unseen.engine.runs.base import Run
 from unseen.engine.scoring import Abilities, SampleInfo, Scoring, check_score, versions
 from unseen.errors import ArgumentError, DataError, warn
@@ -37,7 +38,6 @@ from unseen.scores.accumulator import ScoreSink
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.streaming import Score
 
-Report = Callable[..., None]  # called with (kind, **fields) as work goes on
 LONG = 50_000_000  # values of all samples, times epochs: seconds to minutes a fit
 SHORT = 1_000_000  # values, for an estimator: below it, a second thread makes a fit at most 1.3 times as fast
 TELLING = 32  # values of a sample; samples of fewer may be equal by chance

@@ -195,12 +195,6 @@ def options_of(run: Path, *, learner: bool = False, deeper: int = 3) -> dict[str
     return options
 
 
-def learner_of(run: Path) -> str | None:
-    """Return the learner of the command that began a run; raise the errors of `options_of`."""
-    learner = options_of(run, learner=True).get("learner")
-    return None if learner is None else str(learner)
-
-
 def read_by(run: Path) -> tuple[str, dict[str, Any]]:
     """Return the data set of a run and its options for `unseen.data.resolve`; raise the errors of `options_of`."""
     options = options_of(run)

@@ -277,7 +277,7 @@ class RunDirectory(Run):
         if not self._is_own(path):
             return None
         arrays = self._read_or_none(path, read_arrays)
-        if arrays is not None:
+        if arrays is not None and self._lock is not None:
             self._store(fit).clear()  # a kill may have come before this was done
         return arrays
 

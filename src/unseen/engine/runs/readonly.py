@@ -6,10 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-import numpy.typing as npt
-
 from unseen.engine.runs.base import check_name, differences, digest_of, normal, unseal
-from unseen.engine.runs.directory import RunDirectory, owner_of, read_arrays
+from unseen.engine.runs.directory import RunDirectory, owner_of
 from unseen.engine.runs.files import file_digest, read_whole
 from unseen.errors import CorruptFileError, RunError
 
@@ -55,11 +53,6 @@ class Looking(RunDirectory):
         while above is not None:  # the differences of a run inside another count for both
             above.differences = [*(above.differences or []), *self.differences]
             above = above._above
-
-    def result(self, fit: str) -> dict[str, npt.NDArray[Any]] | None:
-        """Return the result of a finished fit, or None."""
-        path = self._fit_path(fit, "result.npz")
-        return self._read_or_none(path, read_arrays) if self._is_own(path) else None
 
     def finished(self) -> int:
         """Count the finished fits, including those of runs inside this one."""
