@@ -66,7 +66,8 @@ def evaluate(
     absolute = [str(place.absolute()) for place in places]
     RunDirectory(places[0]).manifest()  # no run, or a damaged one, is an error of its own
     source, asked = _data(places[0], testing.test, test_split)
-    learners = list(dict.fromkeys(learner or [])) or [options_of(places[0], learner=True).get("learner")]
+    learners: list[str | None] = list(dict.fromkeys(learner or ()))
+    learners = learners or [options_of(places[0], learner=True).get("learner")]
     above = None
     if len(learners) > 1:
         above = (out_dir, command_of("evaluate", given, runs=absolute, learner=learners))
