@@ -262,7 +262,9 @@ def prune(
         if rule == AUTO:
             refuse_target(source, "rule='auto' compares accuracies of classes", "name a rule")
             if plan is not None:
-                raise ArgumentError("rule='auto' chooses the plan itself: leave plan out, or name candidates")
+                raise ArgumentError(
+                    "rule='auto' chooses the plan itself: leave out plan (--plan, --folds, --repeats), or name candidates"
+                )
             budget = budget_of(len(source), **amount)
             executor, running = resolve_executor(running, source, learner)
             more: dict[str, Any] = {"learner": learner, "groups": groups, **running}

@@ -39,7 +39,7 @@ QUICK = ["--learner", "logistic", "--folds", "2", "--threads", "1", "--no-report
         (["--keep", "1.5"], r"keep as a fraction must be in \(0, 1\], got 1\.5; a count must be an int"),
         (["--keep", "-3"], "got -3"),
         (["--keep", "nan"], "got nan"),
-        (["--keep", "half"], r"--keep must be a count \(700\) or a fraction \(0\.7, 70%\), got 'half'"),
+        (["--keep", "half"], "keep must be a count .* a fraction .* got 'half'"),
         (["--prune", "200"], r"prune as a count must be in 0\.\.199"),
         (["--prune", "1.0"], r"prune as a fraction must be in \[0, 1\)"),
         (["--keep", "0.5", "--score", "el2m"], "unknown score 'el2m'; did you mean 'el2n'"),

@@ -471,7 +471,7 @@ def test_prune_auto(unseen_says, digits_file, tmp_path):
     [
         (["--keep", "0.3", "--candidate", "el2n/top"], "--candidate is for --rule auto"),
         (["--keep", "0.3", "--confirm", "3"], "--confirm is for --rule auto"),
-        ([*AUTO, "--folds", "3"], "--rule auto chooses the plan itself"),
+        ([*AUTO, "--folds", "3"], "chooses the plan itself"),
         ([*AUTO, "--candidate", "el2n/topp"], "did you mean 'top'"),
     ],
 )

@@ -46,7 +46,7 @@ def estimate(
         threads=threads,
         seed=seed,
         **scoring.given(),
-        **amount.given(),
+        **vars(amount),
         **reading.given(),
     )
     if json:
@@ -205,8 +205,8 @@ def sweep(
         unseen.sweep(
             source,
             methods=method,
-            keep=o.amounts(keep, "keep"),
-            prune=o.amounts(prune, "prune"),
+            keep=keep,
+            prune=prune,
             test=reading.open(testing.test, out_dir),
             trainee=trainee,
             features=o.array(features),

@@ -63,7 +63,7 @@ def grow(
     with Reporter("grow", given, source, learner=learner, start=start) as report:
         unseen.grow(
             source,
-            **amount.given(),
+            **vars(amount),
             score=score,
             rule=choice.rule,
             start=begin,

@@ -21,7 +21,7 @@ import typer
 from typer.core import TyperCommand, TyperOption
 from typer.models import OptionInfo
 
-from unseen.errors import ArgumentError, BudgetError
+from unseen.errors import ArgumentError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -145,10 +145,6 @@ class AmountOptions:
 
     keep: str | None = option("AMOUNT", "How much to keep: a fraction (0.7, 70%) or a count (35000).", CHOICE)
     prune: str | None = option("AMOUNT", "How much to remove, in place of --keep.", CHOICE)
-
-    def given(self) -> dict[str, Any]:
-        """Return `keep` and `prune` as numbers."""
-        return {"keep": amount(self.keep, "keep"), "prune": amount(self.prune, "prune")}
 
 
 @dataclass(frozen=True)
@@ -308,23 +304,6 @@ class PageOptions(DisplayOptions):
 # ---- from texts to values -------------------------------------------------------------------------------------------
 
 
-def amount(text: str | None, name: str) -> float | int | None:
-    """Read a count (`"700"`) or a fraction (`"0.7"`, `"70%"`)."""
-    if text is None:
-        return None
-    from unseen.rules.budgets import amounts as amounts_of
-
-    try:
-        return amounts_of(keep=text, prune=None)["keep"]
-    except BudgetError:
-        raise BudgetError(f"--{name} must be a count (700) or a fraction (0.7, 70%), got {text!r}") from None
-
-
-def amounts(texts: list[str] | None, name: str) -> list[float] | None:
-    """Read several amounts; None where there are none."""
-    return [value for text in texts or () if (value := amount(text, name)) is not None] or None
-
-
 def plan_of(name: str | None, k: int | None, repeats: int) -> Plan | None:
     """Make the plan of its name and numbers, or None for the default; refuse a number that the plan does not read."""
     if name is None and k is None and repeats == 1:
@@ -334,8 +313,6 @@ def plan_of(name: str | None, k: int | None, repeats: int) -> Plan | None:
     name, _, own = (name or ("folds" if k is not None else "halves")).partition(":")
     if k is not None and name != "folds":
         raise ArgumentError(f"--folds is for the plan 'folds', got --plan {name}; leave it out")
-    if name == "leave_one_out" and repeats != 1:
-        raise ArgumentError(f"--repeats must be 1 for the plan 'leave_one_out', got {repeats}; leave it out")
     options = own.split(",") if own else []
     for flag, number, written in (("--folds", k, "k"), ("--repeats", None if repeats == 1 else repeats, "repeats")):
         if number is None:

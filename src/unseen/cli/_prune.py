@@ -78,17 +78,13 @@ def prune(
     """
     given = dict(locals())
     if choice.rule == AUTO:
-        if (scoring.plan, scoring.folds, scoring.repeats) != (None, None, 1):
-            raise ArgumentError(
-                "--rule auto chooses the plan itself; leave --plan, --folds and --repeats out, or name --candidate"
-            )
         options = {**auto.given(), **o.data_options(features=o.array(choice.features))}
     else:
         for name in auto.given():
             given_as = "candidate" if name == "candidates" else name
             raise ArgumentError(f"--{given_as} is for --rule auto; leave it out")
         options = choice.given()
-    models, budget = scoring.given(), amount.given()
+    models = scoring.given()
     looks = not showing.silent and choice.rule != AUTO and not out_dir.exists()
     source = reading.open(data, out_dir)
     learner = scoring.learner or o.default_learner(source)
@@ -99,7 +95,7 @@ def prune(
             report("say", text=quicker)
         result = unseen.prune(
             source,
-            **budget,
+            **vars(amount),
             score=score,
             also=also,
             rule=choice.rule,
@@ -166,7 +162,7 @@ def select(
     table = loaded.scores if isinstance(loaded, Scored) else loaded
     if not isinstance(table, unseen.ScoreTable):
         raise ArgumentError(f"{run} holds no scores; run `unseen score` first")
-    coreset = unseen.select(table, rule=choice.rule, score=score, seed=seed, **amount.given(), **choice.given())
+    coreset = unseen.select(table, rule=choice.rule, score=score, seed=seed, **vars(amount), **choice.given())
     coreset.save(out_file)
     result = Pruned(table, coreset)
     summary = summarise(result, run, out_file, score)
