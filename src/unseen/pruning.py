@@ -263,7 +263,8 @@ def prune(
             refuse_target(source, "rule='auto' compares accuracies of classes", "name a rule")
             if plan is not None:
                 raise ArgumentError(
-                    "rule='auto' chooses the plan itself: leave out plan (--plan, --folds, --repeats), or name candidates"
+                    "rule='auto' chooses the plan itself: leave plan (--plan, --folds and --repeats) out, or name "
+                    "candidates"
                 )
             budget = budget_of(len(source), **amount)
             executor, running = resolve_executor(running, source, learner)
