@@ -45,7 +45,7 @@ def evaluate(
         shown="all possible",
     ),
     features: Path | None = o.option("FILE", "A .npy file (n, d) of the training set, for dedup.", o.COMPARISON),
-    running: o.VerifiedRunOptions,
+    running: o.RunOptions,
     showing: o.PageOptions,
 ) -> None:
     """Train on coresets and on baselines, and measure what training on less data costs in accuracy.

@@ -44,7 +44,7 @@ def grow(
     choice: o.ChoiceOptions,
     growing: GrowOptions,
     scoring: o.ScoringOptions,
-    running: o.VerifiedRunOptions,
+    running: o.RunOptions,
     showing: o.PageOptions,
 ) -> None:
     """Choose in several steps: a part as `prune` does, the rest by models of the coreset so far.

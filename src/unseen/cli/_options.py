@@ -252,6 +252,7 @@ class RunOptions:
         "mlflow:RUN_NAME.",
         RUNNING,
     )
+    verify: Literal["cheap", "full"] = VERIFY
 
     def given(self, data: Data, learner: str | None, plan: Plan | None = None) -> dict[str, Any]:
         """Return the options as the library takes them, for this learner of these data."""
@@ -265,18 +266,7 @@ class RunOptions:
             where = f"ray:{options},address={self.address}"
         if (jobs, threads, where) == (None, None, "local"):
             jobs, threads = share_cores(data, learner, plan)
-        return {"seed": self.seed, "executor": where, "jobs": jobs, "threads": threads}
-
-
-@dataclass(frozen=True)
-class VerifiedRunOptions(RunOptions):
-    """Where and how the work runs, where the data is remembered by its fingerprint."""
-
-    verify: Literal["cheap", "full"] = VERIFY
-
-    def given(self, data: Data, learner: str | None, plan: Plan | None = None) -> dict[str, Any]:
-        """Return the options as the library takes them, for this learner of these data."""
-        return {**super().given(data, learner, plan), "verify": self.verify}
+        return {"seed": self.seed, "executor": where, "jobs": jobs, "threads": threads, "verify": self.verify}
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def prune(
     choice: o.ChoiceOptions,
     auto: AutoOptions,
     scoring: o.ScoringOptions,
-    running: o.VerifiedRunOptions,
+    running: o.RunOptions,
     showing: o.PageOptions,
 ) -> None:
     """Score every sample by models that never saw it, and choose the part worth training on.
@@ -116,7 +116,7 @@ def score(
     reading: o.ReadingOptions,
     score: list[str] | None = o.SCORES,
     scoring: o.ScoringOptions,
-    running: o.VerifiedRunOptions,
+    running: o.RunOptions,
     showing: o.DisplayOptions,
 ) -> None:
     """Score every sample by models that never saw it; `unseen select` chooses from the scores.
