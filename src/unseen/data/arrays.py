@@ -19,7 +19,7 @@ import numpy.typing as npt
 from unseen.core.arrays import IntArray, is_frame
 from unseen.core.protocols import Data
 from unseen.data.base import ArrayData, Samples, TableData, TextData
-from unseen.data.files import Files, Watch, is_folder, npy_header, read_npy, readable, reading_npy, stamp
+from unseen.data.files import Files, Watch, find_alike, is_folder, npy_header, read_npy, readable, reading_npy, stamp
 from unseen.data.formats import ARRAYS, BESIDE, Format, OpenFormat, Place, ReaderOptions, Seen
 from unseen.data.frames import FrameFormat, column_of, from_frame
 from unseen.data.labels import Labelling, is_missing, labelling, name_of, to_numpy
@@ -408,11 +408,9 @@ def _read_npz(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
 
 
 def _match_name(name: str, present: Sequence[str], where: Path) -> str:
-    """Find the array of that name, in lower or upper case, since X and x are both usual."""
-    alike = [other for other in present if other.lower() == name.lower()]
-    if name in present or len(alike) != 1:
-        alike = [name]
-    if alike[0] not in present:
+    """Find the array of that name, in lower or upper case."""
+    found = find_alike(name, present)
+    if found is None:
         zipped = where.suffix.lower() == ".npz"
         unknown = UnknownNameError(f"array in {where.name if zipped else where}", name, present)
         if name in ("x", "y"):
@@ -423,4 +421,4 @@ def _match_name(name: str, present: Sequence[str], where: Path) -> str:
                 f"{'array' if zipped else 'file there, without .npy'}: it has {some(sorted(present), 20)}",
             )
         raise unknown
-    return alike[0]
+    return found

@@ -1,11 +1,8 @@
-"""The classes of data sets, each an `unseen.core.protocols.Data`: rows of an array, texts, tables.
+"""The classes of data sets: rows of an array, texts, tables; their fingerprints, and the search for exact copies.
 
-`Samples` holds what all of them share: ids, labels, groups, notes, the fingerprint, and the groups of exact copies. The
-readers in the other modules of this package make these objects from arrays, files and data sets of other libraries.
-
-A fingerprint identifies a data set by a few digests, so that a run is never continued on other data. The cheap one has
-digests of labels, ids, class names and groups, the content of 256 samples, and names, sizes and times of files; the
-full one has the content of every sample and no times. `docs/data.md` says what the cheap one misses.
+The readers in the other modules of this package make these objects from arrays, files and data sets of other libraries.
+A fingerprint identifies a data set by a few digests, so that a run is never continued on other data; `docs/data.md`
+says what the cheap and the full one hold.
 """
 
 from __future__ import annotations

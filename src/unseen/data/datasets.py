@@ -131,13 +131,7 @@ class HubFormat(HuggingFaceFormat):
         return isinstance(source, Place) and source.is_named("hf")
 
     def loaded(self, source: Any) -> Any:
-        """Download the split, or read what the library has kept of it.
-
-        Raises:
-            ArgumentError: no split is named.
-            MissingDependencyError: `datasets` is not installed.
-            DataError: no such data set or split, or no network.
-        """
+        """Download the split, or read what the library has kept of it."""
         source = str(source)
         parts = re.fullmatch(r"hf:([^:]+):([^:\[\]]+(?:\[[^\]]*\])?)", source)
         if parts is None:

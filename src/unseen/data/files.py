@@ -65,10 +65,8 @@ class Walk:
 def walk(root: Path, *, deep: bool = True) -> Walk:
     """List the files of a folder, or of all folders below it, through links too.
 
-    Real folders come before links to folders. So if a folder can be reached twice, the link is left out.
-
-    Raises:
-        DataError: a folder may not be read, or its name is not UTF-8.
+    Real folders come before links to folders. So if a folder can be reached twice, the link is left out. Folders that
+    may not be read, or whose names are not UTF-8, are refused.
     """
     found = Walk()
     seen: dict[tuple[int, int], str] = {}
@@ -254,6 +252,16 @@ def reading_npy(path: Path | str) -> Iterator[None]:
         raise DataError(f"{path} is damaged: {error}") from error
     except (OSError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # also encrypted
         raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def find_alike(name: str, present: Iterable[str]) -> str | None:
+    """Find a name, or else the only one that differs from it in capitals, since X and x are both usual; or None.
+
+    >>> find_alike("x", ["X", "y"]), find_alike("x", ["X", "x"]), find_alike("z", ["X"])
+    ('X', 'x', None)
+    """
+    alike = [other for other in present if other.lower() == name.lower()]
+    return name if name in alike else alike[0] if len(alike) == 1 else None
 
 
 def is_url(source: object) -> bool:

@@ -282,11 +282,7 @@ class ProxyFile:
     def write(
         self, batches: Iterable[npt.NDArray[np.uint8]], most: int, shape: tuple[int, ...]
     ) -> npt.NDArray[np.uint8]:
-        """Write at most so many images, and return their memory map; `seal` must follow.
-
-        Raises:
-            StorageError: the file cannot be written.
-        """
+        """Write at most so many images, and return their memory map; `seal` must follow."""
 
         def fill(file: BinaryIO) -> None:
             start, written = _write_header(file, (most, *shape)), 0

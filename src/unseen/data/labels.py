@@ -82,11 +82,6 @@ def labelling(
     >>> labelled = labelling(None, [0.5, 2.0, 0.5, 8.0])
     >>> labelled.targets.tolist(), labelled.labels.tolist(), labelled.class_names
     ([0.5, 2.0, 0.5, 8.0], [0, 1, 0, 2], ('0.5', '2', '8'))
-
-    Raises:
-        ArgumentError: both, or neither; class names of targets.
-        DataError: missing or continuous labels, labels outside the classes, counts that differ, ids that occur twice;
-            targets that are missing, infinite, no numbers, or all the same.
     """
     if (y is None) == (target is None):
         raise ArgumentError(
@@ -126,8 +121,7 @@ def labelling(
 def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
     """Convert an array, a torch tensor (on any device), a list or a data frame to a NumPy array; UTF-8 bytes to text.
 
-    Raises:
-        DataError: a sparse matrix or tensor, a masked array with masked entries, or a value that is no array to NumPy.
+    What is sparse, has masked entries, or is no array to NumPy is refused.
     """
     if is_tensor(value):
         return of_tensor(value, name)

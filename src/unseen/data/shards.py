@@ -21,7 +21,7 @@ import numpy.typing as npt
 from unseen.core.arrays import IntArray
 from unseen.core.files import replace_file, storage_error
 from unseen.data.base import Hashes, Samples, check_finite, hash_all, hash_rows, sample_rows, to_float32
-from unseen.data.files import changed
+from unseen.data.files import changed, find_alike
 from unseen.data.formats import ARRAYS, Format, Place, ReaderOptions
 from unseen.data.labels import Labelling, labelling, labels_in, to_numpy
 from unseen.data.storage import LocalStorage, Rows, Storage, storage_of
@@ -80,11 +80,7 @@ class ShardedVectors(Samples):
         return min(len(self) * self.sample_bytes, self._source.cache_bytes)
 
     def take(self, rows: IntArray) -> npt.NDArray[np.float32]:
-        """Read these rows, float32 (m, d), in any order; consecutive rows are fastest.
-
-        Raises:
-            DataError: a shard is damaged or has changed; NaN or infinite values, named by row and shard.
-        """
+        """Read these rows, float32 (m, d), in any order; consecutive rows are fastest."""
         return self._fill(len(rows), self._read(rows), np.float32)
 
     def check_unchanged(self) -> None:
@@ -266,9 +262,8 @@ def numbered(names: Iterable[str], folder: str | Path) -> dict[str, dict[int, st
 
 
 def _files_of(files: dict[str, dict[int, str]], stem: str) -> dict[int, str]:
-    """Return the files of a stem, in lower or upper case, as `unseen.data.arrays` finds arrays."""
-    alike = [other for other in files if other.lower() == stem.lower()]
-    return files.get(stem) or (files[alike[0]] if len(alike) == 1 else {})
+    """Return the files of a stem, in lower or upper case."""
+    return files.get(find_alike(stem, files) or "", {})
 
 
 def _partners(of: dict[int, str], folder: str | Path, inputs: dict[int, str], stem: str) -> Sequence[str]:

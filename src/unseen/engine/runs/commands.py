@@ -106,12 +106,7 @@ def _deciding_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_command(run: Path) -> Command:
-    """Read the command that began a run.
-
-    Raises:
-        RunError: the run was not begun on the command line.
-        CorruptFileError: the record is damaged, was edited, or belongs to another run.
-    """
+    """Read the command that began a run; refuse one that is damaged, was edited, or belongs to another run."""
     path = run / COMMAND
     raw = read_whole(path)
     if raw is None:
@@ -169,12 +164,8 @@ def outside(options: Mapping[str, Any]) -> list[str]:
 def options_of(run: Path, *, learner: bool = False, deeper: int = 3) -> dict[str, Any]:
     """Return the options of the command that began a run, with its data set; for an evaluation, of its first run.
 
-    With `learner`, the learner is read, too, so it must not be one that another user named. Up to `deeper` runs may
-    stand between an evaluation and its data.
-
-    Raises:
-        RunError: the run was not begun on the command line, the record is damaged, or the options would import or
-            connect to what another user named.
+    Options that would connect to what another user named are refused, with `learner` also those that would import it.
+    Up to `deeper` runs may stand between an evaluation and its data.
     """
     if not (run / COMMAND).exists():
         raise RunError(

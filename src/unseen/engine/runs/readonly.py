@@ -20,9 +20,6 @@ class Looking(RunDirectory):
     It takes no lock and changes nothing. Where `open` of a run directory refuses another configuration, this one stores
     the differences. Damaged files count as absent, and their names are stored.
 
-    Args:
-        path: the directory of the run.
-
     Attributes:
         differences: the lines of `unseen.engine.runs.base.differences`; None before `open`.
         damaged: the paths of damaged files that were found.
