@@ -303,7 +303,7 @@ def test_warnings_are_one_line_and_told_once(capfd, monkeypatch):
     monkeypatch.setattr("unseen.cli._console.warned", set())
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.showwarning = warn
+        warnings.showwarning = lambda message, *_: warn(message)
         for _ in range(2):
             warnings.warn("lbfgs did not\n  converge", stacklevel=1)
     assert capfd.readouterr().err == "warning: lbfgs did not converge\n"

@@ -102,7 +102,7 @@ def about(
 def run() -> None:
     """Run the program. Errors that are ours become one message and an exit code; others keep their traceback."""
     warned.clear()
-    warnings.showwarning = warn
+    warnings.showwarning = lambda message, category, filename, lineno, file=None, line=None: warn(message)
     try:
         app(prog_name="unseen")
     except RunError as error:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self
 
 import typer
 from rich.console import Console
@@ -49,15 +49,8 @@ def complain(error: object) -> None:
 warned: set[str] = set()  # what `warn` has printed since `run` of `_app` began
 
 
-def warn(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Print a warning in one line, once in a program; takes the place of `warnings.showwarning`."""
+def warn(message: Warning | str) -> None:
+    """Print a warning in one line, once in a program."""
     text = as_typed(" ".join(str(message).split()))
     if text not in warned:  # a command may open its data twice, as for the page
         warned.add(text)
@@ -298,7 +291,7 @@ class Reporter:
     def _on_say(self, *, text: str, warning: bool = False) -> None:
         """Print a result on the way, such as the quality at a step, or a warning, which `--quiet` does not hide."""
         if warning:
-            warn(text, UserWarning, __file__, 0)
+            warn(text)
         elif not self.quiet:
             err.print(Text(text))
 
@@ -459,6 +452,6 @@ def written(run: Path) -> Path | None:
     except KeyboardInterrupt:
         raise Interrupted(f"the run is finished, and `unseen report {run}` writes its report") from None
     except Exception as error:
-        told = f"the run is finished, but its report could not be written: {error}; `unseen report {run}` tries again"
-        warn(told, UserWarning, __file__, 0)  # at once: not even a filter of warnings may make it an error
+        # At once: not even a filter of warnings may make it an error.
+        warn(f"the run is finished, but its report could not be written: {error}; `unseen report {run}` tries again")
         return None
