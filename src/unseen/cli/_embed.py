@@ -62,11 +62,9 @@ def embed(
     from unseen.data import resolve
 
     read = reading.given()
-    split = o.data_options(split=read.pop("split", None))
-    source = resolve(data, **read, **split)
-    asked = None
+    source, asked = resolve(data, **read), None
     if test is not None or test_split is not None:
-        asked = resolve(data if test is None else test, **read, **o.data_options(split=test_split))
+        asked = resolve(data if test is None else test, **{**read, "split": test_split})
     try:
         made = unseen.embed(
             source,

@@ -169,16 +169,11 @@ def _data(run: Path, test: str | None, test_split: str | None) -> tuple[Data, Da
         source = resolve(own, cache=run, **read)
     if test is None and test_split is None:
         return source, None
-    place = own if test is None else test
-    read.pop("split", None)
-    if test_split is not None:
-        read["split"] = test_split
+    place, read = own if test is None else test, {**read, "split": test_split}
     try:
         return source, resolve(place, cache=run, **read)
     except UnknownNameError:  # a test set needs no ids and groups; but where it has them, they are no features
-        for name in ("id", "group"):
-            read.pop(name, None)
-        return source, resolve(place, cache=run, **read)
+        return source, resolve(place, cache=run, **{**read, "id": None, "group": None})
 
 
 def _methods(places: list[Path]) -> dict[str, list[Path]]:
