@@ -35,7 +35,7 @@ import numpy as np
 import unseen
 from unseen.data import from_arrays, from_parquet
 from unseen.data.parts import Joined, Part
-from unseen.engine.runs import MemoryRun
+from unseen.engine.runs import Run
 from unseen.engine.work import Training
 from unseen.evaluating.methods import Method
 from unseen.evaluating.trials import Trials
@@ -179,9 +179,7 @@ def predicted(train: Any, test: Any, who: TorchLearner, methods: list[str], rate
     lines = [Method.of(method) for method in methods]
     needs = any("features" in line.choice().rule.needs for line in lines if line.rule)
     given = train.take(np.arange(len(train))) if needs else None
-    trials = Trials(
-        train, test, lines, run=MemoryRun(), about={}, learner=who, fix="iterations", features=given, seed=0
-    )
+    trials = Trials(train, test, lines, run=Run(), about={}, learner=who, fix="iterations", features=given, seed=0)
     budgets = [trials.budget(prune=rate) for rate in rates]
     count = seeds * (trials.scorings(lines, budgets) + len(lines) * len(rates) + len(rates) + 1)
     joined = Joined(train, test)

@@ -46,7 +46,7 @@ import numpy as np
 import unseen
 from unseen.data import digits, resolve
 from unseen.data.parts import Part
-from unseen.engine.runs import MemoryRun
+from unseen.engine.runs import Run
 from unseen.engine.work import Training, Work
 from unseen.evaluating.methods import FULL, Method
 from unseen.evaluating.sweep import Cell
@@ -246,7 +246,7 @@ def measured(train: Any, recipe: str) -> float:
     work = Work(train, recipe, groups=None, report=note)
     last = len(train) - 1
     rows = np.arange(min(last, 100 * work.learner.recipe.batch_size if about()["gpu"] else 768))
-    with MemoryRun() as run:
+    with Run() as run:
         run.open({})
         training = Training("speed", rows, 0, work.learner.with_epochs(2))
         list(work.test(run, [training], np.array([last]), seed=0))

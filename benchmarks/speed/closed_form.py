@@ -28,7 +28,7 @@ from sklearn.model_selection import cross_val_predict
 import unseen
 from unseen.core.plans import at_once
 from unseen.data import from_arrays
-from unseen.engine.runs import MemoryRun
+from unseen.engine.runs import Run
 from unseen.learners import RidgeLearner
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -59,7 +59,7 @@ def ours(x: np.ndarray, y: np.ndarray, plan: unseen.Plan) -> Callable[[], np.nda
 
     def work() -> np.ndarray:
         sink = Kept(*(len(data), len(data.class_names)))
-        run = MemoryRun()
+        run = Run()
         run.open({})
         learner = RidgeLearner(lam=LAM, temperature=1)
         learner.fit(data, fit, sink, run.checkpoints(fit.name), seed=0, report=lambda *_, **__: None)
