@@ -43,6 +43,7 @@ class Pool:
         column: float64 (m,) the second score that a rule named in its options, oriented like `values`, or None.
         wrong: float64 (m,) 1 where the held-out prediction was wrong, 0 where right, NaN where there was none; or None.
         beside: float64 (m,) each, NaN where unknown: the columns in the rule's `reads_beside` that the table has.
+        of_target: whether the labels are bins of a regression target, from the lowest to the highest.
     """
 
     ids: IdArray
@@ -55,6 +56,7 @@ class Pool:
     column: FloatArray | None = None
     wrong: FloatArray | None = None
     beside: Mapping[str, FloatArray] = field(default_factory=dict)
+    of_target: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -316,6 +318,7 @@ def make_pool(
         column=arrange(column),
         wrong=arrange(mark_wrong(given.table)) if rule.reads_errors else None,
         beside={name: arrange(values) for name, values in given.beside.items()},
+        of_target="target" in given.table.provenance,
     )
     return pool, kept, rows[~finite[rows]]
 

@@ -23,6 +23,8 @@ _TAIL = 1e-6  # p is kept this far from 0 and 1, where the density is 0 or infin
 _SUM = 16.0  # a + b
 WHOLE_FIT = 0.25  # from here on, `cutoff="auto"` shares all of the budget by strata
 MOST_OUTLIERS = 0.05  # of all samples; more of them are no outliers
+LEAST_END = 0.2  # of the outliers of a target, in its lowest and in its highest bin: wrong targets lie on both sides
+LEAST_APART = 0.75  # of the samples beyond half of the distance of outliers: a long tail thins out, wrong units do not
 _HARDEST = 10  # the highest scores over which mu is taken
 
 
@@ -54,13 +56,16 @@ class Trimmed(Rule):
     """Drop the few samples whose score is far above the median, then draw at random.
 
     It is the default of `unseen.prune` for data with a regression target. A squared residual of 80 medians is six
-    standard deviations of the bulk, where a wrong target is likelier than a hard sample. Where more than 5 % of the
-    samples are so far, as where most targets are almost the same, they are what is worth learning, and none is dropped.
+    standard deviations of the bulk, where a wrong target is likelier than a hard sample. Two kinds of data have such
+    residuals though their targets are right, and then none is dropped. Where most targets are almost the same, more
+    than 5 % of the samples are so far. Where a target has a long tail, such as prices, incomes and counts, these samples
+    lie in its highest bin alone, and others lie at half of the distance.
 
     Cost: O(n): a median, and one key a sample.
 
-    Fails: Where rare samples are right and far from the others: they are dropped as if they were wrong. Wrong targets
-    that lie within the spread of the right ones stay.
+    Fails: Where rare samples are right, at both ends of the target and far from the others: they are dropped as if they
+    were wrong. Wrong targets stay where they lie within the spread of the right ones, or at one end of the target and
+    not apart from the others.
     """
 
     times: float = 80.0
@@ -70,7 +75,9 @@ class Trimmed(Rule):
     directions = frozenset({"harder"})
     formula = (
         "drop the samples whose score is above `times` the median, the highest first, at most half of what is pruned; "
-        "none if they are more than 5 %, or the median is not above 0; draw the rest at random"
+        "none if they are more than 5 %, or the median is not above 0, or they are the long tail of a target: fewer than "
+        "a fifth in its lowest or in its highest bin, and fewer than 3/4 of the samples above a quarter of that score; "
+        "draw the rest at random"
     )
     source = "own, for squared residuals (benchmarks/quality/results.md)"
 
@@ -81,12 +88,23 @@ class Trimmed(Rule):
     def pick(self, pool: Pool, budget: int) -> Pick:
         """Pick the members with the smallest keys of (seed, id), without those that are dropped."""
         values = pool.need("values")
-        median = float(np.median(values))
-        far = int(np.count_nonzero(values > self.times * median)) if median > 0 else 0
-        outliers = far if far <= MOST_OUTLIERS * len(pool) else 0
-        dropped = largest(values, min(outliers, (len(pool) - budget) // 2))
+        dropped = largest(values, min(self._count_outliers(pool, values), (len(pool) - budget) // 2))
         rest = np.delete(np.arange(len(pool)), dropped)
         return Pick(rest[smallest(pool.keys(self.name)[rest], budget)], told={"outliers": len(dropped)})
+
+    def _count_outliers(self, pool: Pool, values: FloatArray) -> int:
+        limit = self.times * float(np.median(values))
+        far = values > limit
+        count = int(np.count_nonzero(far))
+        if limit <= 0 or count == 0 or count > MOST_OUTLIERS * len(pool):
+            return 0
+        if pool.of_target and pool.labels is not None:
+            at_ends = [np.count_nonzero(pool.labels[far] == end) for end in (pool.labels.min(), pool.labels.max())]
+            # Half of the distance is a quarter of the squared residual.
+            half_as_far = np.count_nonzero(values > limit / 4)
+            if min(at_ends) < LEAST_END * count and count < LEAST_APART * half_as_far:
+                return 0
+        return count
 
 
 @dataclass(frozen=True)
