@@ -20,10 +20,10 @@ data that have mostly equal targets were added before the second report. Writes 
 
 `--tails` has targets with long tails, and targets that are wrong by much. `far` is the default of before: it dropped
 all residuals so far, and was worse than random where a target is log-normal, as prices are. On the tuning data, long
-tails differ from wrong targets in two ways: all far samples lie in the highest bin of the target, and they are less than
-0.7 of those at half of the distance (wrong: at least a fifth at either end, or at least 0.84 of those). The default now
-drops far samples only where one of both speaks for wrong targets. It was fixed before the report data were scored; `far`
-is shown beside it. Writes benchmarks/results/targets_tails.json.
+tails differ from wrong targets in two ways: all far samples lie in the highest bin of the target, and they are less
+than 0.7 of those at half of the distance (wrong: at least a fifth at either end, or at least 0.84 of those). The
+default now drops far samples only where one of both speaks for wrong targets. It was fixed before the report data
+were scored; `far` is shown beside it. Writes benchmarks/results/targets_tails.json.
 
 `--mixed` shows the same rule on tables with columns of text, which gradient boosting scores by default. Nothing is
 chosen on them. Writes benchmarks/results/targets_mixed.json.

@@ -3,6 +3,7 @@ import pytest
 from scipy.stats import beta as beta_distribution
 from scipy.stats import chisquare
 
+import unseen
 from unseen import rules
 from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError
@@ -127,6 +128,41 @@ def test_trimmed_drops_what_is_far_above_the_median_and_no_more_than_half_of_wha
     assert rules.trimmed(values, keep=160, times=1e6, direction="harder").provenance["found"] == {"outliers": 0}
     values[180:190] = 1000.0  # a tenth are no outliers
     assert rules.trimmed(values, keep=160, direction="harder").provenance["found"] == {"outliers": 0}
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1500, 8))
+    return x, x @ rng.normal(size=8) / 8**0.5, rng.normal(size=1500)
+
+
+def outliers_of(x, y):
+    """How many samples the default drops, and whether those it keeps hold the largest targets as often as random."""
+    coreset = unseen.prune(unseen.data.from_arrays(x, target=y), keep=0.5)[1]
+    largest = np.argsort(y)[-20:]
+    return coreset.provenance["found"]["outliers"], int(coreset.mask[largest].sum())
+
+
+@pytest.mark.filterwarnings("ignore:held-out models are off:UserWarning")
+@pytest.mark.parametrize("spread", [0.5, 1.0, 1.5, 2.0])
+def test_the_long_tail_of_a_target_is_not_dropped(inputs, spread):
+    x, signal, noise = inputs
+    dropped, kept = outliers_of(x, np.exp(spread * (signal + 0.5 * noise)))
+    assert dropped == 0
+    assert kept >= 4, "random keeps 10 ± 2"
+    assert outliers_of(x, -np.exp(spread * (signal + 0.5 * noise)))[0] == 0
+
+
+@pytest.mark.filterwarnings("ignore:held-out models are off:UserWarning")
+def test_wrong_targets_are_dropped_at_both_ends_and_where_they_stand_apart(inputs):
+    x, signal, noise = inputs
+    right = signal + 0.3 * noise
+    bad = np.arange(1500) % 40 == 0
+    flipped = np.where(bad, 12 * np.sign(noise), right)
+    assert outliers_of(x, flipped)[0] == bad.sum()
+    in_other_units = np.where(bad, 1000 * np.exp(right), np.exp(right))
+    assert outliers_of(x, in_other_units)[0] > bad.sum() / 2
 
 
 def test_trimmed_is_random_where_nothing_is_far():

@@ -13,7 +13,8 @@ import typer
 
 from unseen.cli import _decide, _evaluate, _grow, _prune
 from unseen.cli import _options as o
-from unseen.cli._console import Outlook, aligned, err, many, print_json
+from unseen.cli._console import Outlook, aligned, err, print_json
+from unseen.core.words import many
 from unseen.errors import ArgumentError, CorruptFileError, DataError, RunError
 
 if TYPE_CHECKING:

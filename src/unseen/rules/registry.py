@@ -241,8 +241,9 @@ def hardly_regresses(table: ScoreTable) -> str | None:
     if error < (1 - LEAST_STRENGTH) * constant:
         return None
     return (
-        f"held-out models are off by {error:.3g} or more for half of the samples, hardly less than naming the median "
-        f"of the target ({constant:.3g}), so their scores say little"
+        f"held-out models are off by {error:.3g} or more for half of the samples, "
+        f"{'hardly less' if error < constant else 'no less'} than naming the median of the target ({constant:.3g}), so "
+        "their scores say little"
     )
 
 

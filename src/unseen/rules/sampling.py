@@ -56,10 +56,10 @@ class Trimmed(Rule):
     """Drop the few samples whose score is far above the median, then draw at random.
 
     It is the default of `unseen.prune` for data with a regression target. A squared residual of 80 medians is six
-    standard deviations of the bulk, where a wrong target is likelier than a hard sample. Two kinds of data have such
-    residuals though their targets are right, and then none is dropped. Where most targets are almost the same, more
-    than 5 % of the samples are so far. Where a target has a long tail, such as prices, incomes and counts, these samples
-    lie in its highest bin alone, and others lie at half of the distance.
+    standard deviations of the bulk, where a wrong target is likelier than a hard sample. Two kinds of data have
+    such residuals though their targets are right, and then none is dropped. Where most targets are almost the
+    same, more than 5 % of the samples are so far. Where a target has a long tail, such as prices, incomes and
+    counts, these samples lie in its highest bin alone, and others lie at half of the distance.
 
     Cost: O(n): a median, and one key a sample.
 
@@ -75,9 +75,9 @@ class Trimmed(Rule):
     directions = frozenset({"harder"})
     formula = (
         "drop the samples whose score is above `times` the median, the highest first, at most half of what is pruned; "
-        "none if they are more than 5 %, or the median is not above 0, or they are the long tail of a target: fewer than "
-        "a fifth in its lowest or in its highest bin, and fewer than 3/4 of the samples above a quarter of that score; "
-        "draw the rest at random"
+        "none if they are more than 5 %, or the median is not above 0, or they are the long tail of a target: fewer "
+        "than a fifth in its lowest or in its highest bin, and fewer than 3/4 of the samples above a quarter of that "
+        "score; draw the rest at random"
     )
     source = "own, for squared residuals (benchmarks/quality/results.md)"
 
