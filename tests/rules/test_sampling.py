@@ -155,6 +155,12 @@ def test_the_long_tail_of_a_target_is_not_dropped(inputs, spread):
 
 
 @pytest.mark.filterwarnings("ignore:held-out models are off:UserWarning")
+def test_the_few_that_differ_from_most_targets_are_not_dropped(inputs):
+    x, signal, noise = inputs
+    assert outliers_of(x, np.where(signal + 0.5 * noise > 2, 100 + 10 * noise, 0.0))[0] == 0
+
+
+@pytest.mark.filterwarnings("ignore:held-out models are off:UserWarning")
 def test_wrong_targets_are_dropped_at_both_ends_and_where_they_stand_apart(inputs):
     x, signal, noise = inputs
     right = signal + 0.3 * noise

@@ -57,9 +57,10 @@ class Trimmed(Rule):
 
     It is the default of `unseen.prune` for data with a regression target. A squared residual of 80 medians is six
     standard deviations of the bulk, where a wrong target is likelier than a hard sample. Two kinds of data have
-    such residuals though their targets are right, and then none is dropped. Where most targets are almost the
-    same, more than 5 % of the samples are so far. Where a target has a long tail, such as prices, incomes and
-    counts, these samples lie in its highest bin alone, and others lie at half of the distance.
+    such residuals though their targets are right, and then none is dropped. Where most targets are the same, the
+    others are what is worth learning: one bin holds more than half of the samples, or more than 5 % are so far. Where
+    a target has a long tail, such as prices, incomes and counts, these samples lie in its highest bin alone, and
+    others lie at half of the distance.
 
     Cost: O(n): a median, and one key a sample.
 
@@ -75,9 +76,9 @@ class Trimmed(Rule):
     directions = frozenset({"harder"})
     formula = (
         "drop the samples whose score is above `times` the median, the highest first, at most half of what is pruned; "
-        "none if they are more than 5 %, or the median is not above 0, or they are the long tail of a target: fewer "
-        "than a fifth in its lowest or in its highest bin, and fewer than 3/4 of the samples above a quarter of that "
-        "score; draw the rest at random"
+        "none if they are more than 5 %, or the median is not above 0, or one bin of a target holds more than half of "
+        "the samples, or they are its long tail: fewer than a fifth in its lowest or in its highest bin, and fewer "
+        "than 3/4 of the samples above a quarter of that score; draw the rest at random"
     )
     source = "own, for squared residuals (benchmarks/quality/results.md)"
 
@@ -98,7 +99,9 @@ class Trimmed(Rule):
         count = int(np.count_nonzero(far))
         if limit <= 0 or count == 0 or count > MOST_OUTLIERS * len(pool):
             return 0
-        if pool.of_target and pool.labels is not None:
+        if pool.of_target and pool.labels is not None and np.ptp(pool.labels) > 0:
+            if 2 * np.bincount(pool.labels).max() > len(pool):
+                return 0
             at_ends = [np.count_nonzero(pool.labels[far] == end) for end in (pool.labels.min(), pool.labels.max())]
             # Half of the distance is a quarter of the squared residual.
             half_as_far = np.count_nonzero(values > limit / 4)
