@@ -236,6 +236,11 @@ def blocks() -> dict[str, list[str]]:
     made["targets tuning"] = targets(regression["tuning"])
     made["targets first"] = targets({"kdd, log bytes": _result("targets_first")["report"]["kdd, log bytes"]})
     made["targets report"] = targets(regression["report"]) + setting(regression)
+    tails = _result("targets_tails")
+    made["tails tuning"] = targets(tails["tuning"])
+    loss = "adult, capital loss"
+    made["tails first"] = targets({loss: _result("targets_tails_first")["report"][loss]})
+    made["tails report"] = targets(tails["report"]) + setting(tails)
     mixed = _result("targets_mixed")
     made["targets mixed"] = targets(mixed["report"]) + setting(mixed)
     steps = _result("designs_steps") if (RESULTS / "designs_steps.json").exists() else None

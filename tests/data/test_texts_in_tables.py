@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import unseen
 from unseen.data import from_frame
 
 N = 60
@@ -40,8 +41,29 @@ def test_text_that_differs_in_most_rows_is_told():
 
 
 @pytest.mark.parametrize(
+    ("entries", "told"),
+    [
+        ([f"{i / 7:.4f}" for i in range(N)], "column 'what' holds numbers written as text, and"),
+        (["?", *(f"{i - 9}" for i in range(1, N))], r"column 'what' holds numbers written as text but for \?, and"),
+        ([f" {i}e-3" for i in range(N)], "numbers written as text, and"),
+    ],
+)
+def test_numbers_written_as_text_are_told(entries, told):
+    with pytest.warns(UserWarning, match=told) as caught:
+        opened(entries)
+    assert not any("differs in most rows" in str(one.message) for one in caught)
+
+
+def test_an_array_of_text_that_holds_numbers_is_told():
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    with pytest.warns(UserWarning, match="each of '0', '1' holds numbers written as text, and"):
+        unseen.data.from_arrays(x.astype(str), np.arange(60) % 2)
+
+
+@pytest.mark.parametrize(
     "entries",
     [
+        [f"0{i // 2}" for i in range(N)],  # codes with a zero in front
         ["Rome", "Oslo", "Lima"] * (N // 3),
         ["1/2", "3/4", "5/6"] * (N // 3),  # fractions
         ["10-20", "20-30", "30-40"] * (N // 3),  # ranges

@@ -183,6 +183,20 @@ def test_ids_as_text_in_any_order_and_batch():
     np.testing.assert_allclose(table.column("el2n"), unseen.functional.el2n(LOGITS, LABELS), rtol=1e-12)
 
 
+def test_rows_in_place_of_ids_are_refused_where_the_ids_are_rows_in_another_order():
+    ids = np.random.default_rng(5).permutation(N)
+    own = recorder(ids=ids, plan=unseen.halves(), scores=["el2n", "memorization"])
+    for fit in own:
+        with pytest.raises(unseen.errors.ArgumentError, match=r"the ids of other samples; record by recorder\.ids"):
+            own.record(fit.unseen, LOGITS[fit.unseen])
+        for rows in (fit.unseen, fit.seen):
+            own.record(own.ids[rows], LOGITS[rows])
+    np.testing.assert_allclose(own.table().column("el2n"), unseen.functional.el2n(LOGITS, LABELS), rtol=1e-12)
+    own = recorder(ids=ids, plan=unseen.halves(), scores=["el2n", "memorization"])
+    for _ in own:
+        own.record(ids, LOGITS)  # both sides in one call
+
+
 def test_outputs_of_other_samples_are_doubted_where_a_coreset_is_chosen():
     good = 5.0 * np.eye(C)[LABELS]
     with pytest.warns(UserWarning, match=r"not better than naming .* for other samples, or in another order of"):

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from unseen.core.arrays import IntArray, is_frame
 from unseen.core.protocols import Data
+from unseen.data.arrow import warn_of_texts
 from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.files import Files, Watch, find_alike, is_folder, npy_header, read_npy, readable, reading_npy, stamp
 from unseen.data.formats import ARRAYS, BESIDE, Format, OpenFormat, Place, ReaderOptions, Seen
@@ -126,6 +127,8 @@ def from_values(
     if values.ndim == 2 and 0 not in values.shape:
         if values.dtype.kind in "OU":
             codes, entries = _factorise(values.astype(object))
+            words = {str(at): [v for v in of if isinstance(v, str)] for at, of in enumerate(entries)}
+            warn_of_texts(words, len(values))
             return TableData(codes, entries, labelled, files=files)
         return ArrayData(values, labelled, "vector", files=files)
     if values.ndim in (3, 4) and 0 not in values.shape and values.dtype.kind in "fiu":

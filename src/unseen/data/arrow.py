@@ -70,6 +70,7 @@ _A_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _OTHER_DATE = re.compile(r"\d{1,2}[/. -](\d{1,2}|[A-Za-z]{3,9})[/. -]\d{2,4}\b.*|\d{4}/\d{1,2}/\d{1,2}\b.*")
 _REAL = r"[-+\d.][-+\d.eE]*"
 _LISTED = re.compile(rf"\s*[\[(]\s*{_REAL}([\s,]+{_REAL}){{2,}}[\s,]*[\])]\s*")  # "[0.5, -1e-3, 2]"; no interval
+_NUMBER = re.compile(r"\s*[-+]?(0|[1-9]\d*)?(\.\d*)?([eE][-+]?\d+)?\s*")  # no zero in front, as of a postal code
 _FEW_TEXTS = 20  # rows below which texts may all differ by chance
 
 
@@ -110,18 +111,27 @@ def warn_of_lists(texts: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def warn_of_texts(distinct: Mapping[str, Sequence[str]], rows: int) -> None:
-    """Warn of columns of text, given by their distinct entries, that are dates in another form, or differ in most rows.
+    """Warn of columns of text, given by their distinct entries, that are dates in another form, numbers, or all differ.
 
     Models read text in a table as categories, and learn nothing from a category of one row.
     """
     dates = [name for name, texts in distinct.items() if texts and all(map(_OTHER_DATE.fullmatch, texts))]
-    wordy = [n for n, texts in distinct.items() if n not in dates and rows >= _FEW_TEXTS and len(texts) > rows / 2]
+    others = {name: [t for t in texts if not t or not _NUMBER.fullmatch(t)] for name, texts in distinct.items()}
+    numbers = [n for n, texts in distinct.items() if len(texts) >= _FEW_TEXTS and 10 * len(others[n]) <= len(texts)]
+    wordy = [n for n, texts in distinct.items() if rows >= _FEW_TEXTS and len(texts) > rows / 2]
     if dates:
         warn(
             f"{_columns_hold(dates)} dates such as {distinct[dates[0]][0]!r}, and is read as categories; written as "
             "2020-01-31 they would be numbers of days (pandas.to_datetime reads other forms)",
         )
-    if wordy:
+    pure = [name for name in numbers if not others[name]]
+    for names in ([pure] if pure else []) + [[name] for name in numbers if name not in pure]:
+        but = f" but for {some(others[names[0]])}" if others[names[0]] else ""
+        warn(
+            f"{_columns_hold(names)} numbers written as text{but}, and is read as categories; make numbers of them "
+            "(pandas.to_numeric), with nothing where one is missing",
+        )
+    if wordy := [name for name in wordy if name not in (*dates, *numbers)]:
         warn(
             f"{_columns_hold(wordy)} text that differs in most rows, and models learn little from such categories; "
             "leave it out by features= (--feature), or learn from it alone by text= (--text)",

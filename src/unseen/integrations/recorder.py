@@ -53,7 +53,8 @@ class Recorder:
         plan: the exposure plan, its name, or a number of folds; `folds()` if not given.
         scores: one or several names or `Score` objects; by default those that the default rule of `select` reads. Under
             `halves()` it reads `"memorization"` too, if you name it and record `fit.seen` beside `fit.unseen`.
-        ids: (n,) sample ids; the rows 0..n-1 if not given. `fit.train` holds rows, `record` takes ids.
+        ids: (n,) sample ids; the rows 0..n-1 if not given. A fit holds rows, `record` takes ids: those of its watch
+            set are `recorder.ids[fit.unseen]`.
         groups: (n,) groups whose members stay on one side of each fit, or None.
         classes: the number of classes, C, where a class may be missing from the data: labels are then 0..C-1, or have
             C different values, whose sorted order is the order of the columns of the logits.
@@ -217,7 +218,8 @@ class Recorder:
             probabilities: whether `logits` are probabilities; their logarithm is taken.
 
         A sample that was trained on and is not in the seen watch set is an `ExposureError`; an unknown id, a sample
-        twice in an epoch, an epoch that a score reads left out, or a call outside of the loop an `ArgumentError`.
+        twice in an epoch, rows in place of ids, an epoch that a score reads left out, or a call outside of the loop an
+        `ArgumentError`.
         """
         if self._fit is None or self._sink is None:
             raise ArgumentError("record() belongs inside `for fit in recorder:`")
@@ -235,6 +237,13 @@ class Recorder:
                 f"fit {self._fit.name} is not asked about the ids {some(self._ids[stray].tolist())}: its model was "
                 "trained on them; record the samples of fit.unseen (and fit.seen) only: these are rows, and "
                 "recorder.ids[fit.unseen] their ids"
+            )
+        # Numbers of one side alone that are ids of both: the ids are the rows in another order.
+        both = len(rows) >= TELLING and all(chosen.any() for chosen in sides.values())
+        if both and any(np.isin(self._ids[rows], self._fit.watch(side)).all() for side in SIDES):
+            raise ArgumentError(
+                f"these are rows of fit {self._fit.name}, but the ids of other samples; record by "
+                "recorder.ids[fit.unseen] (and recorder.ids[fit.seen])"
             )
         for side, chosen in sides.items():
             if chosen.any():
