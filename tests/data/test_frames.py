@@ -412,7 +412,7 @@ def test_numbers_that_float32_does_not_tell_apart_are_named():
     """Seconds since 1970 a few minutes apart all became a few values, silently."""
     seconds = 1.7e9 + 100 * RNG.normal(size=N)
     columns = np.c_[RNG.normal(size=N), seconds, 2.0**24 * np.arange(N), np.full(N, 1e12)]
-    told = "^column {} of the inputs holds large numbers that differ by little"
+    told = "^column {} of the inputs holds numbers that float32"
     with pytest.warns(UserWarning, match=told.format("1")):
         unseen.data.from_arrays(columns, AGE > 40)
     with pytest.warns(UserWarning, match=told.format("'when'")):

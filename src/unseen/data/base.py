@@ -346,8 +346,8 @@ def warn_of_rounding(values: npt.NDArray[Any], names: Sequence[str]) -> None:
     if found.size:
         named = some([names[at] for at in found.tolist()])
         warn(
-            f"column {named} of the inputs holds large numbers that differ by little: most "
-            "learners do not tell them apart, as they read float32; subtract the smallest from each",
+            f"column {named} of the inputs holds numbers that float32, which most learners read, hardly tells apart; "
+            "subtract the smallest from each and divide by the largest",
         )
 
 

@@ -196,6 +196,7 @@ def labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     if raw.ndim != 1:
         code = _in_code(name)
         fix = f"{code}.ravel()" if raw.ndim == 2 and raw.shape[1] == 1 else f"{code}.argmax(axis=1) for one-hot labels"
+        fix += "; several labels a sample are not taken" if raw.ndim == 2 and raw.shape[1] > 1 else ""
         fix = fix if raw.ndim else f"list({code}), if it is an iterable"
         raise DataError(f"{name} must have one label a sample, shape (n,), got shape {raw.shape}; try {fix}")
     if raw.dtype.kind in "cV":
