@@ -302,6 +302,7 @@ def test_items_that_are_dictionaries():
     usual = Items([{"pixel_values": image, "path": "x", "labels": i % 2} for i, image in enumerate(GREY)])
     data = resolve(usual)
     assert (data.kind, data.labels.tolist()) == ("image", [0, 1, 0, 1])
+    assert data.notes == ("keys of the samples that are not used: 'path'",)
     np.testing.assert_array_equal(data.take(np.arange(4)), np.stack(GREY))
     other = Items([{"scan": image, "mask": image, "verdict": "ny"[i % 2]} for i, image in enumerate(GREY)])
     for named in (resolve(other, x="scan", label="verdict"), resolve(other, image="scan", label="verdict")):
@@ -313,6 +314,8 @@ def test_items_that_are_dictionaries():
         resolve(other)
     with pytest.raises(UnknownNameError, match="unknown key for labels 'verdikt'; did you mean 'verdict'"):
         resolve(other, x="scan", label="verdikt")
+    with pytest.raises(ArgumentError, match=r"key for inputs must be one name, got \('scan', 'mask'\)"):
+        resolve(other, x=("scan", "mask"), label="verdict")
     with pytest.raises(ArgumentError, match=r"keys of dictionaries, but ds\[0\] is a tuple"):
         resolve(Items([(image, 0) for image in GREY]), label="y")
     with pytest.raises(DataError, match=r"ds\[1\] lacks the key 'label'; its keys: x"):

@@ -223,7 +223,9 @@ class DatasetFormat(Format):
                     f"{len(ds):,} vectors of {first.nbytes:,} bytes are more than memory_limit={limit:,}; raise it, or "
                     f"save them as x.npy and y.npy, which are read from disk"
                 )
-            return _open_large(reader, options.workers, **about)
+            large = _open_large(reader, options.workers, **about)
+            large.notes += _note_on_keys(reader.unused)
+            return large
         reader.black = 0
         samples, labels = zip(*(reader.read(row) for row in range(len(ds))), strict=True)
         if isinstance(first, str):
@@ -232,7 +234,7 @@ class DatasetFormat(Format):
         else:
             values = _stack(samples)
         data = from_values(values, _encode_labels(ds, list(labels), **about), channels_first=reader.tensors)
-        data.notes += tuple(note_on_black(reader.black))
+        data.notes += (*note_on_black(reader.black), *_note_on_keys(reader.unused))
         _check_steady(labels, values.__getitem__, reader.read)
         return data
 
@@ -271,6 +273,7 @@ class _Reader:
         self.ds = ds
         self.requested = keys
         self.keys: tuple[str, str] | None = None  # chosen at the first item
+        self.unused: list[Any] = []  # its other keys
         self.rule = Pixels(mode, image_size, (1, 1))
         self.tensors = False
         self.black = 0  # number of 16-bit images that become all black in 8 bits
@@ -282,7 +285,9 @@ class _Reader:
         except Exception as error:  # the data set of the user may raise anything
             raise DataError(f"ds[{row}] cannot be read: {type(error).__name__}: {error}") from error
         if isinstance(item, Mapping):
-            self.keys = self.keys or _choose_keys(item, *self.requested)
+            if self.keys is None:
+                self.keys = _choose_keys(item, *self.requested)
+                self.unused = [key for key in item if key not in self.keys]
             for key in self.keys:
                 if key not in item:
                     raise DataError(f"ds[{row}] lacks the key {key!r}; its keys: {some(item)}")
@@ -338,6 +343,8 @@ def _choose_keys(item: Mapping[Any, Any], x: str | None, label: str | None) -> t
     """Choose the keys of inputs and labels, if items are dictionaries."""
     names = [name for name in item if isinstance(name, str)]
     for role, name in (("inputs", x), ("labels", label)):
+        if name is not None and not isinstance(name, str):
+            raise ArgumentError(f"the key for {role} must be one name, got {name!r}; models read one input a sample")
         if name is not None and name not in names:
             raise UnknownNameError(f"key for {role}", name, names)
     label_keys = [label] if label is not None else [name for name in names if name.lower() in _USUAL_Y and name != x]
@@ -349,6 +356,10 @@ def _choose_keys(item: Mapping[Any, Any], x: str | None, label: str | None) -> t
             "label='label'"
         )
     return input_keys[0], label_keys[0]
+
+
+def _note_on_keys(unused: Sequence[Any]) -> tuple[str, ...]:
+    return (f"keys of the samples that are not used: {some(list(map(repr, unused)))}",) if unused else ()
 
 
 def _encode_labels(ds: Any, labels: Sequence[Any], *, class_names: Any, **about: Any) -> Labelling:
