@@ -33,6 +33,8 @@ READ = {
     "commas": ("a.csv", "age,job,paid\n31,cook,no\n52,smith,yes\n", [[31, "cook"], [52, "smith"]]),
     "semicolons, decimal commas": ("a.csv", "age;job;paid\n1,5;cook;no\n2;a,b;yes\n", [[1.5, "cook"], [2.0, "a,b"]]),
     "tabs": ("a.tsv", "age\tjob\tpaid\n1.5\tcook\tno\n2\tsmith\tyes\n", [[1.5, "cook"], [2.0, "smith"]]),
+    "vertical bars": ("a.csv", "age|job|paid\n1.5|cook|no\n2|a,b|yes\n", [[1.5, "cook"], [2.0, "a,b"]]),
+    "carriage returns": ("a.csv", "age,job,paid\r1.5,cook,no\r2,smith,yes\r", [[1.5, "cook"], [2.0, "smith"]]),
     "byte-order mark": ("a.csv", b"\xef\xbb\xbfage,paid\n1,no\n2,yes\n", [[1.0], [2.0]]),
     "quotes and lines in them": ("a.csv", 'age,job,paid\n1,"a,\nb",no\n2,c,yes\n', [[1, "a,\nb"], [2, "c"]]),
     "missing entries": ("a.csv", "age,job,paid\n,NA,no\n2,c,yes\n", [[None, None], [2, "c"]]),

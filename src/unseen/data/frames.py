@@ -250,7 +250,7 @@ def _index_of(frame: Any, rows: IntArray) -> tuple[IdArray | None, tuple[str, ..
 
 # ---- text tables -----------------------------------------------------------------------------------------------------
 
-_SEPARATORS = ",;\t"
+_SEPARATORS = ",;\t|"
 _BLOCK = 1 << 20  # bytes that pyarrow parses at a time; a row must fit
 _OTHER = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _THOUSANDS = r"^\s*[-+]?\d{1,3}([,.' ]\d{3})+([,.]\d+)?\s*$"
@@ -265,7 +265,7 @@ _WORDS = {"int64": "integer", "double": "real", "string": "text", "bool": "yes/n
 
 
 class CsvFormat(LoadedFormat):
-    """A CSV file with commas, semicolons or tabs; it may be packed, as data.csv.gz."""
+    """A CSV file with commas, semicolons, tabs or vertical bars; it may be packed, as data.csv.gz."""
 
     reader = "from_csv"
     about = ("path to a .csv or .tsv file", "the first row names the columns; packed too, as .csv.gz")
@@ -323,8 +323,8 @@ class CsvFormat(LoadedFormat):
         for name, column in zip(table.column_names, table.columns, strict=True):
             if pa.types.is_binary(column.type):
                 _check_utf8(path, name, column)
-        words = {";": ["columns are separated by semicolons"], "\t": ["columns are separated by tabs"]}
-        notes = words.get(separator, [])
+        words = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+        notes = [f"columns are separated by {words[separator]}"] if separator in words else []
         if separator == ";" and _has_decimal_commas(table):
             table = _parse_csv(path, separator, size, decimal_point=",")
             notes.append("numbers have decimal commas")
@@ -476,7 +476,7 @@ def _records(lines: Iterable[bytes]) -> Iterator[bytes]:
 def _first_line(path: Path) -> bytes:
     try:
         with io.BufferedReader(pa.input_stream(path)) as opened:  # unpacks
-            return opened.readline()
+            return opened.readline().split(b"\r")[0]  # lines may end in a carriage return alone
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
 
