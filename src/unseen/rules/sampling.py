@@ -94,12 +94,13 @@ class Trimmed(Rule):
         return Pick(rest[smallest(pool.keys(self.name)[rest], budget)], told={"outliers": len(dropped)})
 
     def _count_outliers(self, pool: Pool, values: FloatArray) -> int:
+        """Count the members to drop; 0 where those far above the median are likely to be right."""
         limit = self.times * float(np.median(values))
         far = values > limit
         count = int(np.count_nonzero(far))
         if limit <= 0 or count == 0 or count > MOST_OUTLIERS * len(pool):
             return 0
-        if pool.of_target and pool.labels is not None and np.ptp(pool.labels) > 0:
+        if pool.of_target and pool.labels is not None and np.ptp(pool.labels) > 0:  # not inside one bin, as by a quota
             if 2 * np.bincount(pool.labels).max() > len(pool):
                 return 0
             at_ends = [np.count_nonzero(pool.labels[far] == end) for end in (pool.labels.min(), pool.labels.max())]
