@@ -1,7 +1,7 @@
 """Estimators of scikit-learn beside busy processes: the default number of threads against one.
 
     python benchmarks/speed/busy.py          # about 10 minutes
-    python benchmarks/speed/busy.py --quick  # a quick look
+    python benchmarks/speed/busy.py --part 10 --rounds 1  # a quick look
 
 Four processes keep the processors busy. `unseen.evaluate` trains logistic regression on 3,000 x 2,352 vectors of three
 classes, and gradient boosting on 2,000 x 20, by three seeds: half of the data, chosen at random, everything, and a
@@ -51,17 +51,19 @@ def seconds(learner: str, n: int, d: int, **running: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the samples, one round")
+    parser.add_argument("--part", type=int, default=1, help="divide the samples by this")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--out", type=Path, help="default: benchmarks/results/busy.json")
     given = parser.parse_args()
     busy = [multiprocessing.Process(target=spin, daemon=True) for _ in range(BUSY)]
     for process in busy:
         process.start()
     found = {}
     for learner, (n, d) in CASES.items():
-        n = n // 10 if given.quick else n
+        n //= given.part
         times: dict[str, list[float]] = {"default": [], "threads=1": []}
         seconds(learner, 60, d)  # imports
-        for _ in range(1 if given.quick else ROUNDS):
+        for _ in range(given.rounds):
             times["threads=1"].append(round(seconds(learner, n, d, threads=1), 2))
             times["default"].append(round(seconds(learner, n, d), 2))
         ratio = statistics.median(times["default"]) / statistics.median(times["threads=1"])
@@ -69,8 +71,7 @@ def main() -> None:
         print(learner, found[learner], flush=True)
     for process in busy:
         process.kill()
-    if not given.quick:
-        write("busy", {"busy": BUSY, "goal": GOAL, "cases": found})
+    write("busy", {"busy": BUSY, "goal": GOAL, "cases": found}, given.out)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ import ray
 
 import unseen
 from unseen.core.exposure import Fit
+from unseen.core.protocols import Learner
 from unseen.data import from_arrays, from_parquet, resolve
 from unseen.engine.executors import Job, RayExecutor
 from unseen.engine.runs.base import MemoryCheckpoints
@@ -77,7 +78,7 @@ def second_worker(data, learner, repeats):
             "times": statistics.median(ratios), "ratios": ratios}  # fmt: skip
 
 
-class Stub:
+class Stub(Learner):
     """Learns nothing."""
 
     def describe(self):
@@ -140,7 +141,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--shards", type=int, default=10_000)
     parser.add_argument("--workers", type=int, default=64)
-    parser.add_argument("--result", type=Path, help="where to write, if not to benchmarks/results")
+    parser.add_argument("--out", type=Path, help="default: benchmarks/results/ray.json")
     given = parser.parse_args()
     if given.data is None:
         data, network = resolve("digits"), "mlp"
@@ -155,7 +156,7 @@ def main() -> None:
     print("second worker", result["second_worker"], flush=True)
     result["scheduling"] = scheduling(given.shards, given.workers)
     print("scheduling", result["scheduling"], flush=True)
-    write("ray", result, given.result)
+    write("ray", result, given.out)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="default: benchmarks/results/overhead.json")
     given = parser.parse_args()
     whole = from_parquet(given.data)
     rows = np.arange(given.samples)
@@ -114,7 +115,8 @@ def main() -> None:
             f"in a directory {row['overhead_directory']:+.1%}",
             flush=True,
         )
-    write("overhead", {"samples": given.samples, "epochs": given.epochs, "repeats": given.repeats, "rows": table})
+    result = {"samples": given.samples, "epochs": given.epochs, "repeats": given.repeats, "rows": table}
+    write("overhead", result, given.out)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from unseen.core.exposure import Fit
+from unseen.core.protocols import Data
+from unseen.data import from_arrays
 from unseen.learners.torch import Recipe, TorchLearner
 from unseen.learners.torch.networks import build
 from unseen.learners.torch.runtime import has_bf16_units
@@ -48,37 +50,19 @@ from setting import write
 CROP = 4
 
 
-class Pixels:
-    """Images in memory, as the learner takes them."""
-
-    kind, groups = "image", None
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self.images, self.labels = images, labels.astype(np.int64)
-        self.ids = np.arange(len(images))
-        self.class_names = tuple(str(c) for c in range(int(labels.max()) + 1))
-        self.sample_shape, self.dtype = images.shape[1:], images.dtype
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        """Inputs of these rows."""
-        return self.images[rows]
-
-
-def load(path: Path, count: int) -> Pixels:
+def load(path: Path, count: int) -> Data:
+    """Read the first `count` images of a parquet file with an image column."""
     table = pq.read_table(path).slice(0, count)
     column = table.column("image").combine_chunks().field("bytes")
     images = [np.asarray(Image.open(io.BytesIO(value.as_py())).convert("RGB")) for value in column]
-    return Pixels(np.stack(images), table.column("label").to_numpy())
+    return from_arrays(np.stack(images), table.column("label").to_numpy())
 
 
 class Transformed(Dataset):
     """One image at a time: Pillow to crop and flip, NumPy to normalise, as torchvision does it."""
 
-    def __init__(self, data: Pixels, rows: np.ndarray) -> None:
-        self.images, self.labels = data.images[rows], data.labels[rows]
+    def __init__(self, data: Data, rows: np.ndarray) -> None:
+        self.images, self.labels = data.take(rows), data.labels[rows]
         flat = self.images.reshape(-1, 3) / 255.0
         self.mean, self.deviation = flat.mean(0).astype("f4"), flat.std(0).astype("f4")
 
@@ -128,7 +112,7 @@ def in_memory(data: Transformed, batch: int, device: torch.device) -> Callable[[
 
 def public(
     make: Callable[[Transformed, int, torch.device], Callable[[], Batches]],
-    data: Pixels,
+    data: Data,
     fit: Fit,
     recipe: Recipe,
     device: torch.device,
@@ -139,7 +123,7 @@ def public(
     torch.backends.cudnn.benchmark = True
     transformed = Transformed(data, fit.train)
     batches = make(transformed, recipe.batch_size, device)
-    network = build(recipe.network, classes=10, channels=3, image_size=data.images.shape[1:3]).to(device)
+    network = build(recipe.network, classes=10, channels=3, image_size=data.sample_shape[:2]).to(device)
     optimiser = torch.optim.SGD(
         network.parameters(),
         recipe.lr,
@@ -168,7 +152,7 @@ def public(
     network.eval()
     with torch.no_grad():
         chunks = np.array_split(fit.unseen, max(1, len(fit.unseen) // 512))
-        predicted = [network(transformed.plain(data.images[rows]).to(device)).argmax(1).cpu() for rows in chunks]
+        predicted = [network(transformed.plain(data.take(rows)).to(device)).argmax(1).cpu() for rows in chunks]
     return seconds, float((torch.cat(predicted).numpy() == data.labels[fit.unseen]).mean())
 
 
@@ -197,14 +181,14 @@ class Last:
         """Nothing is written."""
 
 
-def ours(data: Pixels, fit: Fit, recipe: Recipe, device: torch.device, seed: int) -> tuple[list[float], float]:
+def ours(data: Data, fit: Fit, recipe: Recipe, device: torch.device, seed: int) -> tuple[list[float], float]:
     sink, seconds = Last(), []
     learner = TorchLearner(recipe, device=str(device))
     learner.fit(data, fit, sink, sink, seed=seed, report=lambda _, **fields: seconds.append(fields["seconds"]))
     return seconds, float((np.concatenate(sink.predicted) == data.labels[fit.unseen]).mean())
 
 
-def row(name: str, data: Pixels, fit: Fit, recipe: Recipe, device: torch.device, seeds: int) -> dict[str, object]:
+def row(name: str, data: Data, fit: Fit, recipe: Recipe, device: torch.device, seeds: int) -> dict[str, object]:
     """All loops in turn, seed by seed, so that a busy machine disturbs them alike."""
     loops: dict[str, Callable[[int], tuple[list[float], float]]] = {
         "ours": lambda seed: ours(data, fit, recipe, device, seed),
@@ -289,7 +273,7 @@ def main() -> None:
     write("training_loop", {**setting, "rows": rows}, given.out)
 
 
-def _few(data: Pixels, train: int) -> Fit:
+def _few(data: Data, train: int) -> Fit:
     fit = parts(len(data), train)
     return Fit(train=fit.train, unseen=fit.unseen[:256])
 

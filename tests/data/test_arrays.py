@@ -433,6 +433,23 @@ def test_labels_of_empty_text_are_missing():
 
 
 def test_labels_that_differ_in_spaces_or_capitals_only_are_told():
-    with pytest.warns(UserWarning, match=r"labels 'No' and 'no' and 'no ' differ only in spaces or capitals"):
+    with pytest.warns(UserWarning, match=r"labels 'No' and 'no' and 'no ' differ only in spaces, capitals"):
         data = from_arrays(np.zeros((5, 2)), ["No", "no ", "no", "yes", "yes"])
     assert len(data.class_names) == 4
+
+
+def test_labels_that_differ_in_unicode_form_only_are_told():
+    with pytest.warns(UserWarning, match="differ only in spaces, capitals or Unicode form") as warned:
+        from_arrays(np.zeros((3, 2)), ["caf\u00e9", "cafe\u0301", "tea"])
+    assert len(warned) == 1
+
+
+@pytest.mark.parametrize("missing", ["nan", "None", "<NA>", "NaT"])
+def test_missing_labels_made_text_are_told(missing):
+    with pytest.warns(UserWarning, match=f"y has the class '{missing}', in 2 rows: 1, 3"):
+        from_arrays(np.zeros((5, 2)), np.array(["a", missing, "b", missing, "a"]))
+
+
+def test_a_class_none_of_its_own_is_not_told(recwarn):
+    from_arrays(np.zeros((3, 2)), ["favor", "none", "against"])
+    assert not recwarn

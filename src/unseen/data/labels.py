@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
@@ -294,19 +295,28 @@ def _encode(
     return codes.astype(np.int64), own if own.dtype.kind in "biuU" else None, names, notes
 
 
+_MISSING_AS_TEXT = frozenset({"nan", "NaN", "None", "NaT", "<NA>"})  # what `str` makes of them
+
+
 def _check_words(raw: npt.NDArray[Any], values: npt.NDArray[Any], name: str) -> None:
-    """Refuse labels of empty text, which are missing ones; warn of labels that differ in spaces or capitals only."""
+    """Refuse labels of empty text, which are missing ones; warn of those that look missing, or look alike."""
     words: dict[str, list[str]] = {}
     for value in values.tolist():
         if isinstance(value, str):
-            words.setdefault(value.strip().casefold(), []).append(value)
+            words.setdefault(normalize("NFKC", value).strip().casefold(), []).append(value)
     for empty in words.pop("", []):
         rows = np.flatnonzero(raw == empty)
         raise DataError(f"{name} must hold a label in every row, but is empty in {count_rows(rows)}; drop them")
     if alike := [" and ".join(map(repr, same)) for same in words.values() if len(same) > 1]:
         warn(
-            f"labels {some(alike)} differ only in spaces or capitals, but are separate classes; if they are one, "
-            "write them alike",
+            f"labels {some(alike)} differ only in spaces, capitals or Unicode form, but are separate classes; if they "
+            "are one, write them alike"
+        )
+    for missing in _MISSING_AS_TEXT.intersection(value for same in words.values() for value in same):
+        rows = np.flatnonzero(raw == missing)
+        warn(
+            f"{name} has the class {missing!r}, in {count_rows(rows)}; missing labels read so as text: if these are "
+            "missing, drop these rows"
         )
 
 

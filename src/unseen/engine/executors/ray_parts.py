@@ -26,6 +26,7 @@ from unseen.errors import WorkerError
 
 Summed = Sequence[Any]  # the parts of the first pass, which sums
 Judged = Sequence[Sequence[IntArray]]  # the parts of the second pass, which judges
+_WORTH_A_WORKER = 65_536  # samples; as many workers are started ahead
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,12 @@ class _Leader:
         with suppress(OSError):
             os.chdir(self.shared.folder)
         self._job = ray.put(self.job)
-        prepared: Any = ray.get((yield from self._run_one(_prepare, None, self._job)))
-        parts, summed, judged = cast(tuple[Parts, Summed, Judged], prepared)
+        made: dict[int, Ref] = {}
+        # While one worker prepares the parts, the others start and open the data.
+        others = min(self.sizes.at_once, -(-self.job.fit.samples // _WORTH_A_WORKER)) - 1
+        tasks = {0: (_prepare, None, self._job), **dict.fromkeys(range(1, 1 + others), (_open, None))}
+        yield from self._run_each(tasks, made.__setitem__)
+        parts, summed, judged = cast(tuple[Parts, Summed, Judged], ray.get(made[0]))
         self._parts = ray.put(parts)
         sums = yield from self._first_pass(parts, summed)
         solution = yield from self._run_one(_solve, self._parts, sums)
@@ -116,7 +121,8 @@ class _Leader:
 
         if len(sums) == 1:
             return sums[0]
-        task = ray.remote(_add_sums).options(num_cpus=0, max_retries=RETRIES)
+        # It claims processors as the parts do, so that it runs in a worker that is warm and waits for no new one.
+        task = ray.remote(_add_sums).options(num_cpus=self.sizes.cpus, max_retries=RETRIES)
         return task.remote(self.shared, self._parts, self._job, group, *sums)
 
     def _second_pass(self, judged: Judged, solution: Ref) -> Generator[Message, None, Named]:
@@ -232,6 +238,11 @@ def _prepare(shared: TaskContext, _: None, job: Job) -> tuple[Parts, Summed, Jud
     data, learner = data_and_learner(shared)
     made = learner.in_parts(data, job.fit, job.sink.wants("unseen", 1, 1), job.seed)
     return made, made.summed, made.judged
+
+
+def _open(shared: TaskContext, _: None) -> None:
+    """Open the data in this worker, for the tasks that follow."""
+    data_and_learner(shared)
 
 
 def _sum(_: TaskContext, parts: Parts, part: Any) -> Any:
