@@ -9,7 +9,7 @@ import unseen
 from unseen.core import seeds
 from unseen.engine.runs import Run
 from unseen.engine.work import Work
-from unseen.evaluating.methods import Method, Selector, slug
+from unseen.evaluating.methods import Method, Selector, default_method, slug
 from unseen.evaluating.statistics import doubt_accuracy
 from unseen.learners.sklearn import SklearnLearner
 
@@ -161,6 +161,25 @@ def test_methods_of_one_plan_share_its_scorings():
     for method in methods:
         needed |= selector.trainings(method, 300)
     assert sorted(needed.values()) == [2, 2]
+
+
+def test_the_default_draws_at_random_where_models_are_too_weak():
+    """As `prune` does; a method of another name chooses by its scores all the same."""
+    noise, said = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32), []
+    data = unseen.data.resolve((noise, np.arange(400) % 4))
+    default = Method.of(default_method(data))
+    other = Method.of("halves/el2n/stratified:cutoff=auto,quota=uniform")
+    work = Work(data, GaussianNB(), report=lambda kind, **more: said.append(more.get("text", "")))
+    run = Run()
+    run.open({})
+    selector = Selector(work, [default, other], run=run, seed=0)
+    rows = selector.rows(default, 100, 0)
+    selector.rows(default, 40, 0)
+    assert len([text for text in said if "draws at random within each class, as prune does" in text]) == 1
+    seed = seeds.derive(0, "select", 0)
+    drawn = unseen.rules.random(400, labels=data.labels, keep=100, quota="floored", seed=seed)
+    np.testing.assert_array_equal(rows, drawn.indices)
+    assert not np.array_equal(selector.rows(other, 100, 0), rows)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import Reporter, aligned, grid, percent, tell
-from unseen.cli._prune import describe_classes, describe_disagreement, disagreement
+from unseen.cli._prune import describe_classes, describe_disagreement, describe_models, disagreement, price_of
 from unseen.errors import ArgumentError
 
 STEPS = "Steps"
@@ -127,7 +127,10 @@ def summarise(result: unseen.Grown, run: Path) -> dict[str, Any]:
         "rule": about["rule"],
         "sizes": history.sizes,
         "fallback": coreset.provenance.get("fallback"),
+        "accuracy": table.accuracy,
+        "mean_recall": table.mean_recall,
         **disagreement(table[LABEL_ISSUE], coreset),
+        **price_of(run, coreset),
     }
 
 
@@ -149,7 +152,9 @@ def show(result: unseen.Grown, summary: dict[str, Any]) -> None:
             ("kept", f"{kept:,} of {n:,} samples ({percent(kept / n)}), by {spec_of(result.coreset)}"),
             ("score", f"{summary['score']}, {meaning(summary['direction'])}"),
             *describe_classes(result.scores, result.coreset),
+            *describe_models(result.scores),
             ("labels", describe_disagreement(summary)),
+            *([("price", f"by samples seen, {summary['paid']}")] if "paid" in summary else []),
             ("coreset", summary["coreset"]),
             ("history", summary["history"]),
             *([("report", summary["report"])] if "report" in summary else []),

@@ -235,7 +235,6 @@ def tell_scores(run: Path, *, json: bool, no_report: bool = True) -> None:
 
 def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None) -> dict[str, Any]:
     """Return the result as numbers."""
-    from unseen.evaluating.prices import paid, pays_back, worth
     from unseen.scores.label_quality import LABEL_ISSUE
 
     table, chosen = result
@@ -252,10 +251,8 @@ def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None
         "rule": chosen.provenance.get("rule"),
         "reliability": None if len(table.folds) < 2 else table.reliability(name),
     }
-    if run.is_dir() and (trainings := worth(run, chosen.n)) is not None:
-        saving = 1 - len(chosen) / chosen.n
-        summary["trainings"], summary["pays_back"] = trainings, pays_back(trainings, 1.0, 1.0 - saving)
-        summary["paid"] = paid(trainings, saving)
+    if run.is_dir():
+        summary |= price_of(run, chosen)
     if AUTO in chosen.provenance:
         summary[AUTO] = chosen.provenance[AUTO]
     if (outliers := chosen.count_found("outliers")) is not None:
@@ -272,6 +269,16 @@ def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None
     return summary
 
 
+def price_of(run: Path, chosen: Coreset) -> dict[str, Any]:
+    """Return what choosing cost, in trainings on everything, and when it pays back; nothing where that is unknown."""
+    from unseen.evaluating.prices import paid, pays_back, worth
+
+    if (trainings := worth(run, chosen.n)) is None:
+        return {}
+    left, saving = len(chosen) / chosen.n, 1 - len(chosen) / chosen.n
+    return {"trainings": trainings, "pays_back": pays_back(trainings, 1.0, left), "paid": paid(trainings, saving)}
+
+
 def disagreement(table: ScoreTable, chosen: Coreset) -> dict[str, float | None]:
     """Return the held-out disagreement with the labels of the coreset and of all; None where it is withheld."""
     share = unseen.label_error_share
@@ -285,6 +292,20 @@ def describe_disagreement(summary: Mapping[str, Any]) -> str:
     if inside is None or outside is None:
         return "held-out disagreement unknown: the models are too weak to doubt a label"
     return f"held-out disagreement {percent(inside)} in the coreset, {percent(outside)} in a random one"
+
+
+def describe_models(table: ScoreTable) -> list[tuple[str, str]]:
+    """Return the line on the accuracy of the models behind a table, where it is known."""
+    import numpy as np
+
+    from unseen.rules.registry import are_uneven
+
+    if table.accuracy is None or table.mean_recall is None:
+        return []
+    said = f"{table.exposure} accuracy {percent(table.accuracy)}"
+    if are_uneven(np.bincount(table.labels)):
+        said += f", mean recall {percent(table.mean_recall)}"
+    return [("models", said)]
 
 
 def describe_classes(table: ScoreTable, chosen: Coreset) -> list[tuple[str, str]]:
@@ -334,7 +355,7 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
 
     from unseen.core.table import meaning
     from unseen.evaluating.automatic import describe_evidence
-    from unseen.rules.registry import are_uneven, spec_of
+    from unseen.rules.registry import spec_of
 
     n, kept, name = summary["n"], summary["kept"], summary["score"]
     low, middle, high = np.nanpercentile(result.scores.column(name), [5, 50, 95])
@@ -352,11 +373,7 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
         note = result.scores.reliability_note(name)
         said = f"reliability of the mean score {summary['reliability']:.2f}"
         lines.append(("repeats", f"{said}, {note}" if note else said))
-    if "accuracy" in summary:
-        said = f"{summary['accuracy_is']} accuracy {percent(summary['accuracy'])}"
-        if are_uneven(np.bincount(result.scores.labels)):
-            said += f", mean recall {percent(summary['mean_recall'])}"
-        lines.append(("models", said))
+    lines += describe_models(result.scores)
     if "r2" in summary:
         half = f"off by {summary['median_error']:.3g} or less for half of the samples"
         lines.append(("models", f"{result.scores.exposure} R² {percent(summary['r2'])}, {half}"))

@@ -26,7 +26,7 @@ from unseen.engine.work import Asked, Work
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.growing import Growth, Loop
 from unseen.learners.registry import resolve as resolve_learner
-from unseen.rules.registry import Choice, default_rule
+from unseen.rules.registry import Choice, default_rule, fallback, too_weak
 from unseen.scores.registry import default_score
 from unseen.scores.registry import resolve as resolve_score
 
@@ -146,7 +146,8 @@ EVERYTHING = Method(FULL, plan=None, score=None, rule=None)
 class Selector:
     """A chooser of coresets by many methods; methods of one plan share its scorings.
 
-    Each replicate draws scoring and selection anew from the root seed. Scorings are kept in parts of the run.
+    Each replicate draws scoring and selection anew from the root seed. Scorings are kept in parts of the run. The
+    default method draws at random where the models are too weak, as `unseen.prune` does.
     """
 
     def __init__(
@@ -158,6 +159,7 @@ class Selector:
         self.seed = seed
         self._features = features
         self._tables: dict[tuple[str, int], ScoreTable] = {}
+        self._weak = set[int]()  # replicates that were told
 
     def check(self, method: Method, budget: int) -> None:
         """Refuse, before any training, a budget that the method cannot meet or a score the learner cannot give."""
@@ -201,8 +203,14 @@ class Selector:
             self._score([(method.plan, replicate)])
             table = self._tables[method.plan, replicate]
         score = None if method.score is None else resolve_score(method.score).label
+        choice = method.choice(self._features)
+        if method.text == default_method(self.work.data) and (why := too_weak(table)) is not None:
+            choice, score = fallback(), None
+            if replicate not in self._weak:
+                self._weak.add(replicate)
+                self.work.tell(f"{why}; {method.text} draws at random within each class, as prune does")
         seed = seeds.derive(self.seed, "select", replicate)
-        return method.choice(self._features).coreset(table, score=score, keep=budget, seed=seed).indices
+        return choice.coreset(table, score=score, keep=budget, seed=seed).indices
 
     def _loop(self, method: Method, budget: int, replicate: int) -> Loop:
         seed = seeds.derive(self.seed, "grow", replicate)
