@@ -10,7 +10,7 @@ import unseen
 from unseen.engine import work as work_module
 from unseen.engine.executors import run_job
 from unseen.engine.runs.base import Run
-from unseen.engine.work import Training, Work, share_cores
+from unseen.engine.work import Training, Work, choose_threads, share_cores
 from unseen.learners import TorchLearner
 
 
@@ -64,7 +64,17 @@ def test_two_fits_at_a_time_where_one_is_long_and_one_thread_where_it_is_short(
     monkeypatch.setattr(work_module, "default_threads", lambda: cores)
     monkeypatch.setattr(work_module, "LONG", long)
     monkeypatch.setattr(work_module, "SHORT", 1)
+    monkeypatch.setattr(work_module, "SHORT_NETWORK", long)
     assert share_cores(unseen.data.resolve("digits"), learner) == shared
+
+
+def test_a_network_of_small_images_has_one_thread_in_each_of_two_jobs():
+    """10,000 images of 32 pixels: a second thread makes these fits hardly faster, and a busy machine much slower."""
+    pytest.importorskip("torch")
+    images, labels = np.zeros((10_000, 32, 32, 3), np.uint8), np.arange(10_000) % 10
+    data, learner = unseen.data.resolve((images, labels)), TorchLearner("convnet", device="cpu").with_epochs(16)
+    assert choose_threads(data, learner) == 1
+    assert choose_threads(data, learner.with_epochs(17)) is None
 
 
 @pytest.mark.parametrize(("plan", "jobs"), [("seen", 1), (unseen.seen(), 1), (unseen.seen(2), 2), (None, 2)])

@@ -38,8 +38,9 @@ from unseen.scores.accumulator import ScoreSink
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.streaming import Score
 
-LONG = 50_000_000  # values of all samples, times epochs: seconds to minutes a fit
-SHORT = 1_000_000  # values, for an estimator: below it, a second thread makes a fit at most 1.3 times as fast
+LONG = 50_000_000  # values of all samples, times epochs: a fit on the CPU takes seconds or more
+# Below these, a second thread makes a fit at most 1.3 times as fast: values for an estimator, times epochs for a network.
+SHORT, SHORT_NETWORK = 1_000_000, 500_000_000
 TELLING = 32  # values of a sample; samples of fewer may be equal by chance
 Groups = npt.ArrayLike | Literal["duplicates"] | None
 Fix = Literal["epochs", "iterations"]
@@ -100,9 +101,9 @@ def choose_threads(data: Data, learner: Learner) -> int | None:
     """Choose the threads of a fit where the user does not: 1 for a short fit on the CPU, else None, all cores.
 
     The threads of a short fit wait for each other more than they work. That costs little on a quiet machine; beside
-    other busy processes, gradient boosting on 2,000 samples took four times as long on two threads as on one. The size
-    of the work decides and no measured time, so that the same work always has the same threads, on which the numbers
-    depend.
+    other busy processes, gradient boosting on 2,000 samples took four times as long on two threads as on one, and a
+    network on 300 small images ten times. The size of the work decides and no measured time, so that the same work
+    always has the same threads, on which the numbers depend.
 
     >>> import unseen
     >>> digits = unseen.data.digits()
@@ -110,14 +111,14 @@ def choose_threads(data: Data, learner: Learner) -> int | None:
     1
     """
     work = _count_values(data, learner)
-    return 1 if work is not None and work < (SHORT if learner.epochs is None else LONG) else None
+    return 1 if work is not None and work < (SHORT if learner.epochs is None else SHORT_NETWORK) else None
 
 
 def share_cores(data: Data, learner: Any = None, plan: Plan | str | int | None = None) -> tuple[int, int | None]:
     """Choose the jobs and threads of the command line where the user names neither.
 
-    Where a fit on the CPU is long, two jobs with half of the cores each end sooner than fits one after another. Else,
-    and for a single fit, one job. Threads are those of `choose_threads`.
+    Where a fit on the CPU is long, two jobs end sooner than fits one after another. Else, and for a single fit, one
+    job. Threads are those of `choose_threads`.
 
     >>> import unseen
     >>> share_cores(unseen.data.digits(), "mlp:epochs=2")
