@@ -90,7 +90,7 @@ def main() -> None:
     held_out, in_sample = runs(options.folder, tree(options.folder, options.n, options.classes), options.classes)
     page = options.folder / "report.html"
     command = [
-        "unseen", "report", str(held_out), "--data", str(options.folder / "images"), "--beside", str(in_sample),
+        sys.executable, "-m", "unseen", "report", str(held_out), "--data", str(options.folder / "images"), "--beside", str(in_sample),
         "--images", str(MOST), "--out", str(page),
     ]  # fmt: skip
     seconds, peak = watched(command)

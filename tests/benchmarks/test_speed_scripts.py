@@ -13,17 +13,17 @@ from PIL import Image
 SPEED = Path(__file__).parents[2] / "benchmarks" / "speed"
 IMAGES = 160
 CASES = {
-    "busy": ["--part", "20", "--rounds", "1"],
+    "busy": ["--part", "50", "--rounds", "1"],
     "closed_form": ["--features", "{folder}/vectors.npz", "--folds", "3", "--repeats", "1"],
-    "closed_form_size": ["--folder", "{folder}", "--rows", "2000", "--width", "8", "--classes", "3", "--line"],
+    "closed_form_size": ["--folder", "{folder}", "--rows", "2000", "--width", "8", "--classes", "3", "--learners", "ridge", "--line"],
     "end_to_end": ["--data", "{folder}/images.parquet", "--learner", "convnet:epochs=1"],
-    "large_images": ["--images", "30", "--bases", "3", "--size", "32"],
+    "large_images": ["--images", "12", "--bases", "3", "--size", "32"],
     "loop_parts": ["--images", "64", "--epochs", "2"],
-    "overhead": ["--data", "{folder}/images.parquet", "--samples", "64", "--epochs", "1", "--repeats", "1"],
+    "overhead": ["--data", "{folder}/images.parquet", "--samples", "64", "--epochs", "2", "--repeats", "1"],
     "report_size": ["--folder", "{folder}", "--n", "300", "--classes", "3"],
     "rules": ["--scores", "2000", "--samples", "300", "--width", "4", "--budget", "20", "--repeats", "1"],
     "scores": ["--samples", "1000", "--repeats", "1"],
-    "sweep": ["--samples", "200", "--features", "4", "--methods", "2", "--budgets", "1", "--seeds", "1"],
+    "sweep": ["--samples", "3400", "--features", "4", "--methods", "2", "--budgets", "1", "--seeds", "1"],
     "training_loop": [
         "--data", "{folder}/images.parquet", "--train", "100", "--epochs", "1", "--seeds", "1", "--resnet-steps", "1",
     ],
