@@ -180,6 +180,14 @@ def test_choosing_by_default_trains_as_much_as_one_ordinary_training(learner, ep
     assert worth(tmp_path, 201) == 1.0
 
 
+def test_the_price_of_several_steps_counts_the_runs_inside_and_not_epochs_that_differ(tmp_path):
+    grown = unseen.grow("digits", keep=0.5, learner="logistic", threads=1, out=tmp_path, report=lambda *_, **__: None)
+    assert worth(tmp_path, 1797) == pytest.approx(1 + sum(grown.history.sizes[:-1]) / 1797)
+    with (tmp_path / "parts" / "start" / "events.jsonl").open("a") as log:
+        log.write('{"kind": "epoch", "fit": "r0f0", "epoch": 2}\n')
+    assert worth(tmp_path, 1797) is None
+
+
 def test_a_table_without_scores_serves_rules_that_read_none():
     blank = unseen.ScoreTable.unscored(np.arange(20), np.arange(20) % 2, ("a", "b"))
     assert len(unseen.select(blank, rule="random", keep=5)) == 5

@@ -90,8 +90,8 @@ def main() -> None:
     held_out, in_sample = runs(options.folder, tree(options.folder, options.n, options.classes), options.classes)
     page = options.folder / "report.html"
     command = [
-        sys.executable, "-m", "unseen", "report", str(held_out), "--data", str(options.folder / "images"), "--beside", str(in_sample),
-        "--images", str(MOST), "--out", str(page),
+        sys.executable, "-m", "unseen", "report", str(held_out), "--data", str(options.folder / "images"),
+        "--beside", str(in_sample), "--images", str(MOST), "--out", str(page),
     ]  # fmt: skip
     seconds, peak = watched(command)
     text = page.read_text()

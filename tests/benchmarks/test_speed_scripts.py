@@ -15,7 +15,9 @@ IMAGES = 160
 CASES = {
     "busy": ["--part", "50", "--rounds", "1"],
     "closed_form": ["--features", "{folder}/vectors.npz", "--folds", "3", "--repeats", "1"],
-    "closed_form_size": ["--folder", "{folder}", "--rows", "2000", "--width", "8", "--classes", "3", "--learners", "ridge", "--line"],
+    "closed_form_size": [
+        "--folder", "{folder}", "--rows", "2000", "--width", "8", "--classes", "3", "--learners", "ridge", "--line",
+    ],
     "end_to_end": ["--data", "{folder}/images.parquet", "--learner", "convnet:epochs=1"],
     "large_images": ["--images", "12", "--bases", "3", "--size", "32"],
     "loop_parts": ["--images", "64", "--epochs", "2"],

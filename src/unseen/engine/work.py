@@ -39,7 +39,7 @@ from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.streaming import Score
 
 LONG = 50_000_000  # values of all samples, times epochs: a fit on the CPU takes seconds or more
-# Below these, a second thread makes a fit at most 1.3 times as fast: values for an estimator, times epochs for a network.
+# Values, for a network times epochs: below these, a second thread makes a fit at most 1.3 times as fast.
 SHORT, SHORT_NETWORK = 1_000_000, 500_000_000
 TELLING = 32  # values of a sample; samples of fewer may be equal by chance
 Groups = npt.ArrayLike | Literal["duplicates"] | None

@@ -105,23 +105,34 @@ def of_arms(events: Sequence[Mapping[str, Any]], files: Mapping[str, str]) -> di
 
 def of_run(path: Path) -> Price | None:
     """Return the price of all trainings of a run and of the runs inside it; None where none is logged."""
-    places = [path, *sorted(manifest.parent for manifest in path.rglob("parts/*/manifest.json"))]
-    prices = [price for place in places for price in of_fits(RunDirectory(place).events()).values()]
+    prices = [price for events in _all_events(path) for price in of_fits(events).values()]
     return total(prices) if prices else None
 
 
 def worth(path: Path, n: int) -> float | None:
-    """Express the fits of a run in trainings on all n samples, by the number of samples that each is trained on.
+    """Express the fits of a run, and of the runs inside it, in trainings on all n samples, by the samples of each.
 
-    None where no fit is logged, and where the run holds further runs, since their epochs may differ.
+    None where no fit is logged, and where some fits have more epochs than others.
     """
-    if any(path.rglob("parts/*/manifest.json")):
-        return None
-    events = RunDirectory(path).events()
-    sizes = {event["fit"]: event.get("samples") for event in events if event.get("kind") == "fit_start"}
-    ended = {event["fit"] for event in events if event.get("kind") == "fit_end"}
-    trained = _sum_if_known(sizes.get(fit) for fit in ended)
-    return trained / n if trained else None
+    trained: list[float | None] = []
+    lengths = set[int]()
+    for events in _all_events(path):
+        sizes = {event["fit"]: event.get("samples") for event in events if event.get("kind") == "fit_start"}
+        epochs: dict[str, set[int]] = {}
+        for event in events:
+            if event.get("kind") == "epoch":
+                epochs.setdefault(event["fit"], set()).add(int(event["epoch"]))
+        for fit in {event["fit"] for event in events if event.get("kind") == "fit_end"}:
+            trained.append(sizes.get(fit))
+            lengths.add(len(epochs.get(fit, ())))
+    samples = _sum_if_known(trained) if len(lengths) == 1 else None
+    return samples / n if samples else None
+
+
+def _all_events(path: Path) -> list[Sequence[Mapping[str, Any]]]:
+    """Read the events of a run, and of each run inside it."""
+    places = [path, *sorted(manifest.parent for manifest in path.rglob("parts/*/manifest.json"))]
+    return [RunDirectory(place).events() for place in places]
 
 
 def pays_back(cost: float, full: float, part: float) -> int | None:
