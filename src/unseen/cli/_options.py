@@ -97,7 +97,7 @@ SCORES = option(
     shown="el2n and label_issue, with halves memorization; for a target, loss",
 )
 SEED = option("N", "The root seed.", RUNNING, default=0)
-THREADS = option("N", "Threads of a fit.", RUNNING, shown="all, shared by the jobs; 1 for a short fit of a network")
+THREADS = option("N", "Threads of a fit.", RUNNING, shown="all, shared by the jobs; 1 for a short fit")
 replicates = partial(option, "N", "Replicates, each with its own seeds.", TRAINING)
 VERIFY = option(None, "Fingerprint the data by a part of its content, or by all of it.", DATA, default="cheap")
 JSON = option(None, "Print the result as one JSON object, and nothing else.", default=False, names="--json")
