@@ -10,7 +10,7 @@ import pytest
 import torch
 from made_images import picture, png
 from PIL import Image
-from torch.utils.data import Dataset, IterableDataset, TensorDataset
+from torch.utils.data import ChainDataset, Dataset, IterableDataset, TensorDataset
 
 from unseen.data import from_arrays, from_dataset, from_huggingface, resolve
 from unseen.errors import ArgumentError, DataError, UnknownNameError
@@ -108,6 +108,11 @@ class Stream(IterableDataset):
         return iter([])
 
 
+class Counted(Stream):
+    def __len__(self):
+        return 4
+
+
 @pytest.mark.parametrize("limit", [None, 100])
 def test_augmentation_in_the_data_is_refused(limit):
     with pytest.raises(DataError, match=r"ds\[0\] gives another x each time it is read; leave random augmentation out"):
@@ -149,6 +154,8 @@ def test_labels_that_change_are_refused(limit, rate):
     [
         ([], {}, DataError, "the data set is empty"),
         (Stream(), {}, ArgumentError, "must have len.* an iterable one cannot be scored"),
+        (Counted(), {}, ArgumentError, "must have len.* an iterable one cannot be scored"),
+        (ChainDataset([Stream()]), {}, ArgumentError, "must have len.* got ChainDataset; an iterable one"),
         ([{1, 2}], {}, DataError, r"ds\[0\] must be a pair \(x, y\), got set"),
         ([(np.ones(2), 0), (np.ones(3), 0)], {}, DataError, r"row 0 has \(2,\) and row 1 has \(3,\)"),
         (

@@ -207,11 +207,11 @@ class DatasetFormat(Format):
     def open(self) -> Samples:
         """Read the data set once, from first to last."""
         ds, options = self.source, self.reading
-        if not hasattr(ds, "__len__") or not hasattr(ds, "__getitem__"):
+        if (n := _length(ds)) is None:
             raise ArgumentError(
                 f"ds must have len(ds) and ds[i], got {type(ds).__name__}; an iterable one cannot be scored"
             )
-        if not len(ds):
+        if not n:
             raise DataError("the data set is empty: it has no samples")
         about = {"ids": options.ids, "groups": options.groups, "class_names": options.class_names}
         reader = _Reader(ds, options.mode, options.image_size, (options.x, options.label))
@@ -262,6 +262,18 @@ def from_dataset(ds: Any, **options: Unpack[ReaderOptions]) -> Samples:
     ArrayData(2 samples, 2 classes, vector 2 float32)
     """
     return DatasetFormat(ds, **options).open()
+
+
+def _length(ds: Any) -> int | None:
+    """Return the number of samples of a map-style data set; None for another."""
+    # torch's IterableDataset inherits a `__getitem__` that only raises.
+    iterable = any(base.__name__ == "IterableDataset" for base in type(ds).__mro__)
+    if iterable or not hasattr(ds, "__len__") or not hasattr(ds, "__getitem__"):
+        return None
+    try:
+        return len(ds)
+    except TypeError:  # one that is made of others, which have none
+        return None
 
 
 class _Reader:
