@@ -250,6 +250,7 @@ class Loop:
         """
         run.open(self._manifest())
         if announce:
+            self.work.tell_of_copies()
             self._report_work(run)
         table = self._score(run, next(self.scorings()), 0, name)
         weak = too_weak(table) if self.growth.fallback else None

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -132,3 +133,17 @@ def test_copies_of_a_sample_with_different_labels_are_told():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         unseen.score(x, np.arange(60) > 30, learner="ridge")
+
+
+def test_rows_of_few_columns_that_mostly_agree_are_told():
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 3, (200, 2)).astype(float)
+    y = (x[:, 0] + rng.normal(size=200) > 1).astype(int)
+    for verb in (partial(unseen.score, x, y), partial(unseen.grow, x, y, keep=0.5)):
+        with pytest.warns(UserWarning, match=r"200 of 200 samples are equal to others.*\(--groups none\)"):
+            verb(learner="logistic")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        unseen.score(x, y, learner="logistic", groups=None)
+        x[:101] += rng.random((101, 2))  # most differ
+        unseen.score(x, y, learner="logistic")

@@ -204,8 +204,9 @@ class Work:
         found = _find_groups(data, groups, copies)
         self.copies_alone = data.groups is None and isinstance(groups, str)
         self.samples = SampleInfo(data.ids, data.labels, data.class_names, found, fingerprint, data.targets)
-        telling = data.targets is None and (data.kind == "text" or math.prod(data.sample_shape) >= TELLING)
-        self._contradiction = _find_contradiction(self.samples, copies) if telling else None
+        rich = data.kind == "text" or math.prod(data.sample_shape) >= TELLING
+        self._contradiction = _find_contradiction(self.samples, copies) if rich and data.targets is None else None
+        self._agreement = None if rich else _find_agreement(copies)
         self.report: Report = running.get("report") or _ignore_report
 
     def score(
@@ -247,8 +248,7 @@ class Work:
             )
         if announce:
             _refuse_lone_class(self.samples, scorings[0].plan)
-            if self._contradiction is not None:
-                self.tell(self._contradiction)
+            self.tell_of_copies()
             self.report("plan", **_describe_scoring(self, scorings[0]))
         owners = {}  # by the name of a job: its request and its scoring
 
@@ -273,6 +273,12 @@ class Work:
         if announce and learner.closed_form and asked[0].plan.scored_side == "unseen":
             _warn_if_perfect(tables[0], learner.name)
         return tables
+
+    def tell_of_copies(self) -> None:
+        """Tell, before a run begins, of copies with different labels, and where most samples count as copies."""
+        for found in (self._contradiction, self._agreement):
+            if found is not None:
+                self.tell(found)
 
     @property
     def predicts(self) -> bool:
@@ -479,6 +485,21 @@ def _find_contradiction(samples: SampleInfo, copies: IntArray | None) -> str | N
     count = len(np.unique(same[at]))
     of = "one sample" if count == 1 else f"{count:,} samples"
     return f"exact copies of {of} have different labels: ids {pair}, for example; look at them first"
+
+
+def _find_agreement(copies: IntArray | None) -> str | None:
+    """Warn where most samples of a few values are equal to others, perhaps by chance; None where they are not."""
+    if copies is None:
+        return None
+    sizes = np.unique(copies, return_counts=True)[1]
+    equal = int(sizes[sizes > 1].sum())
+    if 2 * equal <= len(copies):
+        return None
+    return (
+        f"{equal:,} of {len(copies):,} samples are equal to others, and each set of equal ones is held out as a whole; "
+        "if they are not copies, but different samples that agree in all columns, hold out each by itself by "
+        "groups=None (--groups none)"
+    )
 
 
 # ---- what a scoring says and refuses before it begins, and what it warns of at its end -------------------------------
