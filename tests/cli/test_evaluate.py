@@ -103,6 +103,23 @@ def test_the_split_of_the_test_set_is_its_own(unseen_says, tmp_path):
     assert told["arms"]["full"]["kept"] == [200, 200]
 
 
+def test_gaps_in_the_training_set_alone_and_a_moved_file(unseen_says, tmp_path):
+    rows = [f"{a},{a * a % 7},{'yes' if a % 3 else 'no'}" for a in range(90)]
+    (tmp_path / "train.csv").write_text("\n".join(["a,b,label", *rows[:60], "70.5,,no"]))
+    (tmp_path / "test.csv").write_text("\n".join(["a,b,label", *rows[60:]]))
+    run = tmp_path / "run"
+    command = ["prune", tmp_path / "train.csv", "--label", "label", "--feature", "a", "--feature", "b"]
+    assert unseen_says(*command, "--no-report", "--keep", "0.5", "--out", run).code == 0
+    test = ["--test", tmp_path / "test.csv", *QUICK]
+    assert unseen_says("evaluate", run, *test, "--out", tmp_path / "ev").code == 0
+    (tmp_path / "train.csv").rename(tmp_path / "moved.csv")
+    refused(
+        unseen_says("evaluate", run, *test, "--out", tmp_path / "ev2"),
+        1,
+        r"not there any more; in Python, unseen.evaluate",
+    )
+
+
 def test_ids_of_a_test_set_are_no_features(unseen_says, tmp_path):
     """Read as the training set's are, or, where the test set has none, not at all."""
     import pyarrow as pa

@@ -120,7 +120,13 @@ def test_roles_of_columns_in_every_verb(verb):
         ),
         "grow": lambda: (
             unseen.grow(
-                frame, label="income", keep=0.5, plan=unseen.folds(2), learner="logistic", id="name", features=["age"]
+                frame,
+                label="income",
+                keep=0.5,
+                plan=unseen.folds(2),
+                learner="logistic",
+                id="name",
+                features=["age", "hours"],
             ).scores
         ),
     }
@@ -129,6 +135,33 @@ def test_roles_of_columns_in_every_verb(verb):
     assert table.class_names == ("<=50K", ">50K")
     if verb != "grow":  # a job never parts
         assert all(len(set(table.folds[0][(frame["job"] == job).to_numpy()])) == 1 for job in set(frame["job"]))
+
+
+@pytest.mark.parametrize("way", ["pandas", "polars", "csv", "parquet", "hugging face"])
+def test_numbers_of_a_test_set_are_a_table_where_the_training_set_has_gaps(way, tmp_path):
+    rng = np.random.default_rng(0)
+    full = pd.DataFrame({"age": rng.integers(18, 70, 90) * 1.0, "hours": rng.random(90), "label": np.arange(90) % 2})
+    train, test = full[:60].copy(), full[60:].reset_index(drop=True)
+    train.loc[5, "age"] = None
+    test.loc[0] = train.loc[7]  # a copy, whose age is a whole number in the test set
+    sources = [
+        WAYS[way](frame.astype({"label": int}), made)
+        for frame, made in zip((train, test), folders(tmp_path), strict=True)
+    ]
+    half = unseen.rules.random(60, keep=0.5)
+    with pytest.raises(DataError, match=r"1 of 30 test samples are exact copies"):
+        unseen.evaluate(sources[0], coresets=half, test=sources[1], seeds=1)
+    found = unseen.evaluate(sources[0], coresets=half, test=sources[1], seeds=1, overlap="drop")
+    assert found.about["test"]["n"] == 29
+    swapped = unseen.rules.random(30, keep=0.5)
+    with pytest.raises(DataError, match="kind is table, not vector; in the test set, entries are missing in age: fill"):
+        unseen.evaluate(sources[1], coresets=swapped, test=sources[0], seeds=1)
+
+
+def folders(path):
+    for name in ("train", "test"):
+        (path / name).mkdir()
+        yield path / name
 
 
 def test_the_other_verbs_take_columns_too():

@@ -150,6 +150,14 @@ def test_several_coresets_of_one_name_are_replicates_of_the_method():
     assert found["method"].accuracy[1] != found["one"].accuracy[1]
 
 
+def test_coresets_of_one_name_may_be_results_of_prune():
+    results = [unseen.prune("digits", keep=0.5, learner="ridge", seed=seed) for seed in range(2)]
+    given = [{"half": results}, {"half": [result.coreset for result in results]}]
+    found, same = (unseen.evaluate("digits", coresets=one, seeds=2, learner="ridge", baselines=[]) for one in given)
+    assert found["half"].draws == 2
+    np.testing.assert_array_equal(found["half"].accuracy, same["half"].accuracy)
+
+
 def test_iterations_fixed_is_as_many_steps():
     two = {fix: evaluated(fix=fix, baselines=["full"]) for fix in ("epochs", "iterations")}
     assert two["epochs"]["coreset"].epochs.tolist() == [2, 2]

@@ -151,6 +151,18 @@ def test_a_probe_split_is_never_trained_on_or_scored():
     assert result.about["test"] == "probe split, 0.2 of the data"
 
 
+def test_a_probe_split_far_from_its_share_says_so():
+    groups = np.repeat(np.arange(5), [200, 100, 100, 100, 100])
+    data = unseen.data.from_arrays(*TRAIN, groups=groups)
+    result = unseen.sweep(data, methods=["random"], prune=[0.5], learner=GaussianNB(), seeds=2)
+    actual = f"{result.about['n_test'] / 600:.2g} of the data, not 0.2, since equal samples"
+    assert result.about["test"].startswith(f"probe split, {actual}")
+    found = unseen.evaluate(data, coresets=unseen.rules.random(600, keep=0.5), learner=GaussianNB(), seeds=1)
+    assert found.about["test"]["text"].startswith(
+        f"a probe split of {result.about['n_test']} training samples ({actual}"
+    )
+
+
 def test_methods_of_one_plan_share_its_scorings():
     work = Work(unseen.data.resolve(TRAIN), GaussianNB())
     methods = [Method.of("folds:k=2/el2n/top"), Method.of("folds:k=2/margin/top"), Method.of("halves/el2n/top")]

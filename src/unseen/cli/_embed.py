@@ -60,11 +60,12 @@ def embed(
       unseen prune features/photos --learner ridge --plan leave_one_out --keep 0.7 --out runs/photos
     """
     from unseen.data import resolve
+    from unseen.data.sources import resolve_like
 
     read = reading.given()
     source, asked = resolve(data, **read), None
     if test is not None or test_split is not None:
-        asked = resolve(data if test is None else test, **{**read, "split": test_split})
+        asked = resolve_like(data if test is None else test, source, **{**read, "split": test_split})
     try:
         made = unseen.embed(
             source,

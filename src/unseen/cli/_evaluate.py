@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import unseen
 from unseen.cli import _options as o
 from unseen.cli._console import Reporter, aligned, grid, print_json, written
-from unseen.errors import UnknownNameError
+from unseen.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
     from unseen.core.coreset import Coreset
@@ -162,18 +163,24 @@ def _spent(price: dict[str, Any]) -> str:
 def _data(run: Path, test: str | None, test_split: str | None) -> tuple[Data, Data | None]:
     """Read the data set of a run, and the test set by the same options."""
     from unseen.data import resolve
+    from unseen.data.sources import resolve_like
     from unseen.engine.runs.commands import read_by, told_before
 
     own, read = read_by(run)
+    if Path(own).is_absolute() and not os.path.lexists(own):
+        raise DataError(
+            f"{run} read {own}, which is not there any more; in Python, unseen.evaluate(data, coresets={str(run)!r}) "
+            "takes it from elsewhere"
+        )
     with told_before():
         source = resolve(own, cache=run, **read)
     if test is None and test_split is None:
         return source, None
     place, read = own if test is None else test, {**read, "split": test_split}
     try:
-        return source, resolve(place, cache=run, **read)
+        return source, resolve_like(place, source, cache=run, **read)
     except UnknownNameError:  # a test set needs no ids and groups; but where it has them, they are no features
-        return source, resolve(place, cache=run, **{**read, "id": None, "group": None})
+        return source, resolve_like(place, source, cache=run, **{**read, "id": None, "group": None})
 
 
 def _methods(places: list[Path]) -> dict[str, list[Path]]:

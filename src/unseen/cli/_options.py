@@ -132,11 +132,17 @@ class ReadingOptions:
 
         return {READ_BY[name]: value for name, value in vars(self).items() if value is not None}
 
-    def open(self, place: str | None, cache: Path) -> Any:
-        """Open a data set that is read by these options; None where none is named."""
+    def open(self, place: str, cache: Path) -> Any:
+        """Open a data set that is read by these options."""
         from unseen.data import resolve
 
-        return None if place is None else resolve(place, cache=cache, **self.given())
+        return resolve(place, cache=cache, **self.given())
+
+    def open_test(self, place: str | None, train: Any, cache: Path) -> Any:
+        """Open the test set of a training set that is read by the same options; None where none is named."""
+        from unseen.data.sources import resolve_like
+
+        return None if place is None else resolve_like(place, train, cache=cache, **self.given())
 
 
 @dataclass(frozen=True)

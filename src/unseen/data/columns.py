@@ -65,6 +65,7 @@ class TableFormat(Format):
         rows: int64 (n,), the rows of the split.
         days: the features that are dates, as float64 (n,) days since 1970-01-01, once it is open.
         beside: arrays in place of columns, as `labelling` takes them.
+        as_table: whether numbers without gaps are a table, too, as those of a training set with gaps are.
     """
 
     options: ClassVar[tuple[str, ...]] = (*COLUMNS, *IMAGES)
@@ -75,6 +76,7 @@ class TableFormat(Format):
     rows: IntArray
     days: Mapping[str, FloatArray] = MappingProxyType({})
     beside: Mapping[str, Any] = MappingProxyType({})
+    as_table: bool = False
 
     @abstractmethod
     def read(self, names: Sequence[str]) -> pa.Table:
@@ -182,7 +184,8 @@ class TableFormat(Format):
         _refuse_lists(schema, wanted)
         kinds = [schema.field(name).type for name in wanted]
         text = options.text
-        if text is None and ((len(kinds) == 1 and is_list(kinds[0])) or all(is_any(kind, NUMBER) for kind in kinds)):
+        numbers = (len(kinds) == 1 and is_list(kinds[0])) or all(is_any(kind, NUMBER) for kind in kinds)
+        if text is None and numbers and not self.as_table:
             vectors = self.vectors(wanted, labelled, **about)
             return _open_features(self.read(wanted), labelled, about) if vectors is None else vectors
         if options.memory_limit is not None:
@@ -196,7 +199,7 @@ class TableFormat(Format):
         notes += converted
         if self.days:
             notes.append(f"dates are read as days since 1970-01-01: {some(list(self.days))}")
-        return _open_features(table, labelled, about)
+        return _open_features(table, labelled, about, as_table=self.as_table)
 
     def _choose_inputs(self, rest: Sequence[str], notes: list[str]) -> list[str]:
         """Return the columns that are inputs, out of those that nothing else takes; add what there is to note of it."""
@@ -300,7 +303,7 @@ def _unused(names: set[str]) -> list[str]:
     return [f"columns that are not used: {some(sorted(names), 20)}"] if names else []
 
 
-def _open_features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) -> Samples:
+def _open_features(table: pa.Table, labelled: Labelling, about: dict[str, Any], *, as_table: bool = False) -> Samples:
     if table.num_columns == 1 and is_list(table.schema.field(0).type):
         return ArrayData(matrix(table), labelled, "vector", **about)
     for one in table.schema:
@@ -315,9 +318,9 @@ def _open_features(table: pa.Table, labelled: Labelling, about: dict[str, Any]) 
     numbers = all(is_any(field.type, NUMBER) for field in table.schema)
     gaps = [name for name in table.column_names if table.column(name).null_count]
     about["feature_names"] = table.column_names
-    if numbers and not gaps:
+    if numbers and not gaps and not as_table:
         return ArrayData(matrix(table), labelled, "vector", **about)
-    if numbers:
+    if numbers and gaps:
         about["notes"].append(f"entries are missing in {some(gaps)}: the columns are a table, not vectors")
     codes = np.empty((table.num_rows, table.num_columns), np.int32)
     values = []

@@ -107,7 +107,8 @@ class Joined(Data):
         for name in ("kind", "sample_shape", "dtype"):
             a, b = getattr(train, name), getattr(test, name)
             if a != b:
-                raise DataError(f"the test set must be like the training set, but its {name} is {b}, not {a}")
+                why = _explain_kinds(train, test) if name == "kind" else ""
+                raise DataError(f"the test set must be like the training set, but its {name} is {b}, not {a}{why}")
         if (train.targets is None) != (test.targets is None):
             one, other = ("labels", "a target") if train.targets is None else ("a target", "labels")
             raise DataError(f"the training set has {one}, so the test set must too, but it has {other}")
@@ -194,6 +195,22 @@ def _refuse_other_columns(train: Sequence[str], test: Sequence[str]) -> None:
         f"the inputs of the test set must be those of the training set, {some(train, 20)}, in this order; "
         f"it {' and '.join(found) or f'has them as {some(test, 20)}'}"
     )
+
+
+def _explain_kinds(train: Data, test: Data) -> str:
+    """Say which columns make a table of one set, where those of the other are vectors; empty for other kinds."""
+    if {train.kind, test.kind} != {"table", "vector"}:
+        return ""
+    table, where = (train, "training") if train.kind == "table" else (test, "test")
+    columns = table.take(np.arange(len(table))).T
+    names = table.feature_names or [f"column {at}" for at in range(len(columns))]
+    gaps = [name for name, column in zip(names, columns, strict=True) if None in column.tolist()]
+    texts = [name for name, column in zip(names, columns, strict=True) if any(isinstance(v, str) for v in column)]
+    found = [f"entries are missing in {some(gaps)}: fill them, or drop their rows"] if gaps else []
+    found += (
+        [f"there is text in {some(texts)}: make numbers of it, or name other columns by features="] if texts else []
+    )
+    return f"; in the {where} set, {'; '.join(found)}" if found else ""
 
 
 def _with_singles(groups: IntArray, more: int) -> IntArray:

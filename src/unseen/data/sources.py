@@ -11,6 +11,7 @@ from unseen.core.arrays import is_frame, refuse_sparse
 from unseen.core.protocols import Data
 from unseen.core.registry import Registry
 from unseen.data.arrays import ArraysFormat, DigitsFormat, NpzFormat, OpenmlFormat
+from unseen.data.columns import TableFormat
 from unseen.data.datasets import DatasetFormat, HubFormat, HuggingFaceFormat, SavedFormat
 from unseen.data.files import NOTHING, UNPACK, no_file, unreadable_message
 from unseen.data.formats import Format, OpenFormat, Place, Reading
@@ -68,6 +69,19 @@ def resolve(source: Any, *, cache: str | Path | None = None, **options: Any) -> 
     >>> resolve("digits")
     ArrayData(1,797 samples, 10 classes, vector 64 float32)
     """
+    return _find_cached_format(source, cache, options).open()
+
+
+def resolve_like(source: Any, like: Data, *, cache: str | Path | None = None, **options: Any) -> Data:
+    """Open a test set as `resolve` does. Its numbers are a table where the training set `like` is one, for its gaps."""
+    found = _find_cached_format(source, cache, options)
+    if isinstance(found, TableFormat):
+        found.as_table = like.kind == "table"
+    return found.open()
+
+
+def _find_cached_format(source: Any, cache: str | Path | None, options: dict[str, Any]) -> Format:
+    """Return the format of a source, which may keep decoded images in `cache`; refuse a cache inside the data set."""
     kind = format_of(source)
     keeps = "cache" in kind.options
     if isinstance(cache, (str, Path)):  # a run in memory keeps no images
@@ -78,7 +92,7 @@ def resolve(source: Any, *, cache: str | Path | None = None, **options: Any) -> 
                 raise ArgumentError(f"out {cache} lies in the data set {source}; choose a folder outside")
         if keeps:
             options["cache"] = cache
-    return kind(source, **options).open()
+    return kind(source, **options)
 
 
 def format_of(source: Any) -> type[Format]:
@@ -95,7 +109,10 @@ def format_of(source: Any) -> type[Format]:
             "an array alone has no labels: give X and y, as in (X, y), or numbers to regress on as target="
         )
     if not isinstance(place, Place):
-        raise ArgumentError(f"cannot read a data set from {type(source).__name__}; {_describe_formats()}")
+        name = type(source).__name__
+        if hasattr(source, "dataset") and hasattr(source, "batch_size"):
+            raise ArgumentError(f"a {name} hands out batches; give the data set that it reads, its attribute dataset")
+        raise ArgumentError(f"cannot read a data set from {name}; {_describe_formats()}")
     if place.is_url:
         raise DataError(
             f"{source} holds neither parquet files nor numbered shards x-00000.npy, y-00000.npy, ..., which are what "
@@ -139,7 +156,9 @@ def opened(data: Any, y: Any, reading: Mapping[str, object], features: Any = Non
     return resolve(data if y is None else (data, y), cache=cache, **options)
 
 
-def opened_test(test: Any, reading: Mapping[str, object], features: Any = None, *, cache: Any = None) -> Data:
+def opened_test(
+    test: Any, train: Data, reading: Mapping[str, object], features: Any = None, *, cache: Any = None
+) -> Data:
     """Open the test set with the options of the training set, as far as its form has them."""
     if isinstance(test, Data):
         return test
@@ -147,7 +166,7 @@ def opened_test(test: Any, reading: Mapping[str, object], features: Any = None, 
     options = kind.named({**reading, "features": columns_named(features), "split": None, "ids": None})
     unused = ("label", "target") if isinstance(test, tuple) else ("class_names",)
     used = {name: value for name, value in options.items() if name in kind.options and name not in unused}
-    return resolve(test, cache=cache, **used)
+    return resolve_like(test, train, cache=cache, **used)
 
 
 def columns_named(features: Any) -> str | list[str] | None:

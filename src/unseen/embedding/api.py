@@ -145,7 +145,7 @@ def embed(
     embedder = embedder_of(by, source, options, seed)
     embedder.check(source)
     labels_seen = _check_labels(embedder, labels, str(by))
-    test_set = None if test is None else opened_test(test, reading, columns)
+    test_set = None if test is None else opened_test(test, source, reading, columns)
     if test_set is not None:
         if out is None:
             raise ArgumentError("test= is written to <out>/test: pass out")

@@ -126,7 +126,7 @@ def evaluate(
     source = opened(data, y, reading, features, cache=out)
     columns = columns_named(features)
     features = None if columns is not None else features
-    test_set = None if test is None else opened_test(test, reading, columns, cache=out)
+    test_set = None if test is None else opened_test(test, source, reading, columns, cache=out)
     named, prices = _read_coresets(coresets, source, seeds)
     own, whole = _read_features(features, source)
     if baselines is None:
@@ -198,8 +198,8 @@ def _read_coresets(coresets: Any, data: Data, replicates: int) -> tuple[dict[str
     by_name, prices = {}, {}
     for name, value in named.items():
         _check_name(name)
-        value = getattr(value, "coreset", value)  # the result of `prune` or `grow`
-        items = list(value) if isinstance(value, (list, tuple)) else [value]
+        several = isinstance(value, (list, tuple)) and not hasattr(value, "coreset")
+        items = [getattr(item, "coreset", item) for item in (value if several else [value])]  # of `prune` or `grow`
         if not 1 <= len(items) <= replicates:
             raise ArgumentError(
                 f"{name!r} has {len(items)} coresets, which must be 1 to {replicates}, the number of seeds: each is "

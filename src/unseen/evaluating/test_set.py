@@ -43,6 +43,8 @@ _TOKENS = 0.8  # the least share of common words among all words of two texts
 _CELLS = 1 << 24  # similarities held at once: 64 MiB in float32
 _HASHED = 2**18  # dimensions of hashed texts
 
+FAR_OFF = 0.02  # of a probe split, from the share asked for
+
 Overlap = Literal["refuse", "drop"]
 
 
@@ -91,11 +93,20 @@ def with_test(train: Data, test: Data, *, overlap: Overlap = "refuse") -> Exam:
 def with_probe(train: Data, share: float, *, seed: int) -> Exam:
     """Make the exam without a test set: a probe split of the training set, that no arm trains on; see `split_off`."""
     rest, probe = split_off(train, share, seed=seed)
+    far = explain_share(rest, probe, share)
     text = (
-        f"a probe split of {len(probe):,} training samples, on which no arm trains; whoever chose the coreset had seen "
-        "their labels"
+        f"a probe split of {len(probe):,} training samples{f' ({far})' if far else ''}, on which no arm "
+        "trains; whoever chose the coreset had seen their labels"
     )
     return Exam(train, rest.rows, probe.rows, text, {"by": "probe split", "n": len(probe), "share": float(share)})
+
+
+def explain_share(rest: Data, probe: Data, share: float) -> str:
+    """Say what share of the data a probe split is, where that is far from the share asked for; else return nothing."""
+    actual = len(probe) / (len(rest) + len(probe))
+    if abs(actual - share) <= FAR_OFF:
+        return ""
+    return f"{actual:.2g} of the data, not {share:g}, since equal samples, and those of one group, stay on one side"
 
 
 # ---- overlap with the training set ----------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from unseen.engine.work import Fix, Groups, Outcome, Running, Training, Work, re
 from unseen.errors import ArgumentError
 from unseen.evaluating.methods import Method, Selector, slug
 from unseen.evaluating.statistics import Interval, Sampling, interval
-from unseen.evaluating.test_set import Overlap, with_test
+from unseen.evaluating.test_set import Overlap, explain_share, with_test
 from unseen.learners.registry import default_learner
 from unseen.rules.base import as_array
 from unseen.rules.budgets import budget as budget_of
@@ -268,7 +268,7 @@ def open_data(
     reading, left = without_reading(options)
     columns = reading.pop("features", None)
     source, test = opened(data, y, reading, columns, cache=cache), left.pop("test", None)
-    return source, None if test is None else opened_test(test, reading, columns, cache=cache), left
+    return source, None if test is None else opened_test(test, source, reading, columns, cache=cache), left
 
 
 def split_train_test(source: Data, test: Data | None, seed: int, options: dict[str, Any]) -> tuple[Data, Data, str]:
@@ -278,7 +278,9 @@ def split_train_test(source: Data, test: Data | None, seed: int, options: dict[s
     """
     probe, overlap = options.pop("probe", 0.2), options.pop("overlap", "refuse")
     if test is None:
-        return *split_off(source, probe, seed=seed), f"probe split, {probe:g} of the data"
+        rest, left_out = split_off(source, probe, seed=seed)
+        share = explain_share(rest, left_out, probe) or f"{probe:g} of the data"
+        return rest, left_out, f"probe split, {share}"
     exam = with_test(source, test, overlap=overlap)
     kept = test if len(exam.test) == len(test) else Part(test, exam.test - len(source))
     return source, kept, exam.text
