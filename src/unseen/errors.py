@@ -1,4 +1,4 @@
-"""The errors that `unseen` raises on purpose, and `warn`, by which it warns.
+"""The errors that `unseen` raises on purpose, `warn`, by which it warns, and the import of optional packages.
 
     UnseenError
     ├── ArgumentError (also ValueError)      an argument breaks its rule
@@ -25,7 +25,9 @@ import sys
 import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib import import_module
 from types import FrameType
+from typing import Any
 
 __all__ = [
     "ArgumentError",
@@ -42,6 +44,7 @@ __all__ = [
     "UnknownNameError",
     "UnseenError",
     "WorkerError",
+    "import_optional",
     "some",
     "warn",
 ]
@@ -147,6 +150,15 @@ class CorruptFileError(RunError):
 
 class StorageError(RunError, OSError):
     """The run directory cannot be written: no space left, read-only, not a directory."""
+
+
+def import_optional(module: str, purpose: str, extra: str | None = None) -> Any:
+    """Import a module of an optional package, or say what needs the package and how to install it."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0].replace("_", "-")
+        raise MissingDependencyError(package, purpose, extra) from error
 
 
 def some(values: Iterable[object], limit: int = 5, *, last: int = 0) -> str:

@@ -123,7 +123,7 @@ def test_a_network_that_was_trained_on_these_labels_is_warned_of():
         ("no_module", {}, r"must make a torch\.nn\.Module, got builtin"),
         ("absent", {}, "must be module:function, but it cannot be imported"),
         ("seen", {"labels": "some"}, "labels must be one of none, unknown, these, others, got 'some'"),
-        ("seen", {"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
+        ("seen", {"batch_size": 0}, "batch_size must be an integer of at least 1, got 0"),
         ("seen", {"device": "nowhere"}, "device 'nowhere' cannot be used"),
         ("seen", {"patches": 3}, "the embedding .* has no option 'patches'"),
     ],

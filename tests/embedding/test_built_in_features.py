@@ -174,7 +174,7 @@ def test_too_many_categories_are_refused(monkeypatch):
         (sentences(), "columns", "makes vectors of tables, but this is text data"),
         (np.zeros((3, 2)), "auto", "vector data needs no embedding, .*'columns' standardises it"),
         (sentences(), "tfidf:dimensions=31", "at most the number of texts, 30, got 31"),
-        (sentences(), "tfidf:dimensions=0", "dimensions must be a whole number of at least 1, got 0"),
+        (sentences(), "tfidf:dimensions=0", "dimensions must be an integer of at least 1, got 0"),
         (sentences(), "tfidf:words=3", "the embedding tfidf has no option 'words'"),
         (pictures(), "patches:size=12", "have no 2 x 2 places for patches of 12 x 12"),
         (pictures(), "patchs", "unknown embedding 'patchs'; did you mean 'patches'"),

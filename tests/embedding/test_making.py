@@ -148,7 +148,7 @@ def test_the_test_set_is_embedded_alike_and_nothing_is_fitted_on_it(tmp_path):
         ({"labels": "none"}, "labels= is for backbones"),
         ({"out": None, "test": (["x"], [0])}, "pass out"),
         ({"test": (["x", "y"], ["new", "9"])}, "classes that the training set lacks: 'new'"),
-        ({"threads": 0}, "threads must be at least 1"),
+        ({"threads": 0}, "threads must be an integer of at least 1"),
         ({"device": "cpu"}, "the embedding tfidf has no option 'device'"),
     ],
 )

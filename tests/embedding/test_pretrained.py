@@ -154,7 +154,7 @@ def test_classes_named_as_those_of_imagenet_are_taken_for_seen(network):
     ("X", "more", "message"),
     [
         (TEXTS, {}, "makes vectors of images, but this is text data"),
-        (IMAGES, {"side": 16}, "side must be a whole number of at least 32, got 16"),
+        (IMAGES, {"side": 16}, "side must be an integer of at least 32, got 16"),
         (IMAGES, {"batch_size": 3}, "the embedding efficientnet_lite0 has no option 'batch_size'"),
         (IMAGES, {"device": "nowhere"}, "device 'nowhere' cannot be used"),
     ],

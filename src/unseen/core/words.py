@@ -1,4 +1,4 @@
-"""Counts, times and sizes in words."""
+"""Counts, shares, times and sizes in words."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ def many(count: int, one: str, more: str | None = None) -> str:
     ('1 fit', '2,000 classes')
     """
     return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Write a share in per cent.
+
+    >>> percent(0.913), percent(0.5, 0)
+    ('91.3 %', '50 %')
+    """
+    return f"{100 * share:.{digits}f} %"
 
 
 def duration(seconds: float) -> str:

@@ -26,7 +26,7 @@ from unseen.data.files import Watch
 from unseen.data.formats import BESIDE, IMAGES, IN_ONE_SPLIT, Format, Place, ReaderOptions
 from unseen.data.images import ImageData
 from unseen.data.labels import Labelling, labelling, to_numpy
-from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError, some
+from unseen.errors import ArgumentError, DataError, UnknownNameError, import_optional, some
 
 
 class HuggingFaceFormat(TableFormat):
@@ -109,12 +109,9 @@ class SavedFormat(HuggingFaceFormat):
 
     def loaded(self, source: Any) -> Any:
         """Load the data set from the folder."""
+        datasets = import_optional("datasets", f"reading {source}", "huggingface")
         try:
-            from datasets import load_from_disk
-        except ImportError as error:
-            raise MissingDependencyError("datasets", f"reading {source}") from error
-        try:
-            return load_from_disk(str(source))
+            return datasets.load_from_disk(str(source))
         except (OSError, ValueError, KeyError, TypeError) as error:  # ArrowInvalid is a ValueError
             kind = type(error).__name__
             raise DataError(f"{source} is not a sound data set of save_to_disk: {kind}: {error}") from error
@@ -139,10 +136,7 @@ class HubFormat(HuggingFaceFormat):
                 f"a name of the hub is hf:USER/NAME:SPLIT or hf:NAME:SPLIT, as in hf:ag_news:train, got {source!r}"
             )
         name, split = parts.groups()
-        try:
-            import datasets
-        except ImportError as error:
-            raise MissingDependencyError("datasets", f"reading {source}", extra="huggingface") from error
+        datasets = import_optional("datasets", f"reading {source}", "huggingface")
         try:
             if not datasets.config.HF_HUB_OFFLINE:
                 _check_hub(name)

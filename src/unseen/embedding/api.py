@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen import data as data_room
+from unseen.core.exposure import at_least
 from unseen.core.files import replace_file, storage_error
 from unseen.core.protocols import Data
 from unseen.core.registry import parse_spec
@@ -38,10 +39,9 @@ from unseen.errors import ArgumentError, DataError, UnknownNameError, some
 AUTO = "auto"
 TEST = "test"
 BUILT_IN: dict[str, type[Embedder]] = {"patches": Patches, "tfidf": Tfidf, "columns": Columns, "wordllama": WordLlama}
-PRETRAINED = "efficientnet_lite0"  # the one that is made for the data
+PRETRAINED = "efficientnet_lite0"  # whose side depends on the data
 BY_KIND = {"image": "patches", "text": "tfidf", "table": "columns"}
 Report = Callable[..., None]
-Progress = Callable[[int, int], object]  # called with the samples done, and those done before this block
 
 FORMS = """by is one of:
   "auto"               by the kind of data: patches for images, tfidf for text, columns for tables
@@ -150,9 +150,7 @@ def embed(
         if out is None:
             raise ArgumentError("test= is written to <out>/test: pass out")
         Joined(source, test_set)  # refuses a test set that is not like the training set
-    threads = default_threads() if threads is None else threads
-    if threads < 1:
-        raise ArgumentError(f"threads must be at least 1, got {threads}")
+    threads = default_threads() if threads is None else at_least("threads", threads, 1)
     about: dict[str, Any] = {
         "format": FORMAT,
         "embedding": embedder.describe(),
@@ -162,14 +160,14 @@ def embed(
         "source": source.fingerprint(full=verify == "full"),
         "test": None if test_set is None else test_set.fingerprint(full=verify == "full"),
     }
-    if out is not None and is_there(Path(out), about):
+    if out is not None and holds_embedding(Path(out), about):
         return data_room.from_npz(out)
     report = report or (lambda kind, **fields: None)
     with limited_threads(threads):
         if out is None:
             embedding = _fit(embedder, source, None, seed, about, report)
             vectors = np.empty((len(source), embedding.width), np.float32)
-            fill(vectors, source, embedding, _progress(report, source, "train"))
+            fill(vectors, source, embedding, partial(report, "embedded", part="train"))
             warn_if_seen(about, "memory")
             labelled = Labelling(source.ids, source.labels, source.class_names, source.groups, targets=source.targets)
             made = ArrayData(vectors, labelled, "vector", notes=[note(about)])
@@ -178,10 +176,9 @@ def embed(
         with NewFolder(Path(out)) as part:
             embedding = _fit(embedder, source, test_set, seed, about, report)
             about["versions"] = versions()
-            write(part, source, embedding, {**about, "part": "train"}, _progress(report, source, "train"))
+            write(part, source, embedding, {**about, "part": "train"}, report)
             if test_set is not None:
-                progress = _progress(report, test_set, TEST)
-                write(part / TEST, test_set, embedding, {**about, "part": TEST}, progress)
+                write(part / TEST, test_set, embedding, {**about, "part": TEST}, report)
     return data_room.from_npz(out)
 
 
@@ -231,12 +228,8 @@ def _fit(
     return embedding
 
 
-def _progress(report: Report, data: Data, part: str) -> Progress:
-    return lambda done, before: report("embedded", part=part, done=done, before=before, n=len(data))
-
-
-def is_there(folder: Path, about: Mapping[str, Any]) -> bool:
-    """Tell whether the folder holds this very embedding; False if it is empty or does not exist; else refuse it."""
+def holds_embedding(folder: Path, about: Mapping[str, Any]) -> bool:
+    """Tell whether the folder holds this very embedding; no if it is empty or does not exist; refuse any other."""
     stored = provenance_of(folder) if folder.is_dir() else None
     if stored is not None:
         now = normal(about)
@@ -247,7 +240,7 @@ def is_there(folder: Path, about: Mapping[str, Any]) -> bool:
     return False
 
 
-def write(folder: Path, data: Data, embedding: Embedding, about: Mapping[str, Any], progress: Progress) -> None:
+def write(folder: Path, data: Data, embedding: Embedding, about: Mapping[str, Any], report: Report) -> None:
     """Write vectors, labels or target, ids and groups of one data set as npy files, and their provenance."""
     arrays: dict[str, npt.NDArray[Any]] = {"y": data.labels} if data.targets is None else {"target": data.targets}
     if not np.array_equal(data.ids, np.arange(len(data))):
@@ -259,7 +252,7 @@ def write(folder: Path, data: Data, embedding: Embedding, about: Mapping[str, An
         vectors = mapped(folder / "x.npy", (len(data), embedding.width))
     except OSError as error:
         raise storage_error(folder, error) from error
-    fill(vectors, data, embedding, progress)
+    fill(vectors, data, embedding, partial(report, "embedded", part=about["part"]))
     vectors.flush()
     for name, array in arrays.items():
         replace_file(folder / f"{name}.npy", partial(np.save, arr=array, allow_pickle=False))
@@ -268,8 +261,8 @@ def write(folder: Path, data: Data, embedding: Embedding, about: Mapping[str, An
     replace_file(folder / PROVENANCE, lambda file: file.write(text.encode()))
 
 
-def fill(vectors: npt.NDArray[np.float32], data: Data, embedding: Embedding, progress: Progress) -> None:
-    """Fill an array with the vectors of all samples, block by block. Exact copies get one and the same vector."""
+def fill(vectors: npt.NDArray[np.float32], data: Data, embedding: Embedding, report: Report) -> None:
+    """Fill an array with the vectors of all samples, block by block; exact copies get the same vector."""
     first = np.arange(len(data))  # of each sample, the first row that holds the same input
     if (copies := data.duplicate_groups()) is not None:
         _, heads, group = np.unique(copies, return_index=True, return_inverse=True)
@@ -285,5 +278,5 @@ def fill(vectors: npt.NDArray[np.float32], data: Data, embedding: Embedding, pro
             vectors[own] = computed
         copied = rows[first[rows] != rows]
         vectors[copied] = vectors[first[copied]]
-        progress(start + len(rows), start)
+        report(done=start + len(rows), before=start, n=len(data))
     data.check_unchanged()

@@ -24,10 +24,11 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core import seeds
+from unseen.core.exposure import at_least
 from unseen.core.protocols import Data
 from unseen.core.threads import limited_threads
-from unseen.embedding.features import Embedder, Embedding, block_of, whole
-from unseen.errors import ArgumentError, DataError, MissingDependencyError
+from unseen.embedding.features import Embedder, Embedding, block_of
+from unseen.errors import ArgumentError, DataError, MissingDependencyError, import_optional
 
 Of = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
@@ -41,8 +42,8 @@ class Network(Embedder):
     """A module that a function of the user makes.
 
     The module takes images as float32 (m, C, H, W) from 0 to 1, vectors as float32 (m, d), and text as a list of str.
-    It returns (m, d'), and does any normalisation itself. `place` is `"module:function"`, a function without arguments;
-    weights that it draws from torch's global generator depend on `seed`. `device` is as in torch; `batch_size` samples
+    It returns (m, d'), and does any normalisation itself. `place` is `"module:function"`, a function without arguments.
+    Weights that it draws from torch's global generator depend on `seed`. `device` is as in torch. `batch_size` samples
     are embedded at a time.
     """
 
@@ -50,7 +51,7 @@ class Network(Embedder):
 
     def __init__(self, place: str, seed: int, *, device: str = "cpu", batch_size: int = 64) -> None:
         torch = import_torch()
-        self.place, self.device, self.batch_size = place, device, whole("batch_size", batch_size)
+        self.place, self.device, self.batch_size = place, device, at_least("batch_size", batch_size, 1)
         module_name, _, function = place.partition(":")
         try:
             make = getattr(import_module(module_name), function)
@@ -97,7 +98,7 @@ class ModelFolder(Embedder):
 
     The vector of a text is the output of a sentence-transformers model, or the mean of a transformers model's last
     hidden states over tokens. The vector of an image is the pooled output, or without one the mean of the last hidden
-    states over places. `device` is as in torch; `batch_size` samples are embedded at a time.
+    states over places. `device` is as in torch. `batch_size` samples are embedded at a time.
     """
 
     labels = "unknown"
@@ -109,7 +110,7 @@ class ModelFolder(Embedder):
                 f"by={str(folder)!r} is no folder of a model: it has neither modules.json (sentence-transformers) nor "
                 "config.json (transformers)"
             )
-        self.folder, self.device, self.batch_size = folder, device, whole("batch_size", batch_size)
+        self.folder, self.device, self.batch_size = folder, device, at_least("batch_size", batch_size, 1)
         seen = blake2b(digest_size=16)
         for path in sorted(found for found in folder.rglob("*") if found.is_file()):
             seen.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
@@ -220,11 +221,7 @@ def import_torch() -> Any:
 
 def _library(module: str) -> Any:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    try:
-        return import_module(module)
-    except ImportError as error:
-        package = module.replace("_", "-")
-        raise MissingDependencyError(package, "embedding by a model in a folder", extra="embed") from error
+    return import_optional(module, "embedding by a model in a folder", "embed")
 
 
 # ---- pretrained backbones --------------------------------------------------------------------------------------------
@@ -246,7 +243,7 @@ class EfficientNetLite0(Embedder):
     def __init__(self, data: Data, side: int | None = None, *, device: str = "cpu") -> None:
         longest = max(data.sample_shape[:2], default=MOST)
         usual = min(MOST, max(LEAST, -(-longest // STRIDE) * STRIDE))
-        self.side = usual if side is None else whole("side", side, STRIDE)
+        self.side = usual if side is None else at_least("side", side, STRIDE)
         self.device = device
         if data.class_names and all(WORDNET.fullmatch(name) for name in data.class_names):
             self.labels = "these"

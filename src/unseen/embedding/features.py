@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.exposure import at_least
 from unseen.core.protocols import Data
 from unseen.errors import ArgumentError, DataError
 
@@ -29,21 +30,21 @@ BLOCK_BYTES = 32 << 20
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """A function from inputs to vectors."""
+    """A fitted function from inputs to vectors."""
 
     width: int  # d
-    # The function: from m inputs, as `Data.take` returns them, to numbers (m, d).
+    # From m inputs, as `Data.take` returns them, to numbers (m, d).
     of: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
     block: int  # how many samples to embed at a time
-    memory: int = 0  # about how many bytes it takes beside the inputs and outputs of one block
+    memory: int = 0  # bytes that it takes beside the inputs and outputs of one block, about
 
 
 class Embedder(ABC):
-    """A maker of embeddings, which holds the options. It fits on inputs only: it is never given a label.
+    """An embedding before it is fitted: its kind and its options. It is fitted on inputs only, never on labels.
 
     Attributes:
         by: its name, if it has the default `describe`.
-        labels: the labels it was trained on, one of `LABELS`; unless it is "none", the user may know better.
+        labels: the labels that it was trained on, one of `LABELS`; unless it is "none", the user may know better.
         kinds: the kinds of data that it takes, and their name for messages.
     """
 
@@ -63,19 +64,12 @@ class Embedder(ABC):
 
     @abstractmethod
     def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
-        """Fit an embedding to this data set; it also embeds others of the same kind and shape, on so many threads."""
+        """Fit an embedding to this data set. It also embeds others of the same kind and shape, on `threads` threads."""
 
 
 def block_of(data: Data, width: int) -> int:
     """Return the number of samples whose inputs and vectors take about 32 MiB."""
     return max(1, BLOCK_BYTES // (data.sample_bytes + 4 * width))
-
-
-def whole(name: str, value: object, least: int = 1) -> int:
-    """Return the value if it is a whole number of at least `least`, else refuse it by name."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ArgumentError(f"{name} must be a whole number of at least {least}, got {value!r}")
-    return value
 
 
 # ---- tables ----------------------------------------------------------------------------------------------------------
@@ -86,16 +80,16 @@ MOST = 20_000  # columns; a table with more categories than this is refused
 class Columns(Embedder):
     """Vectors of tables: one-hot categories, standardised numbers, and marks of missing entries, float32.
 
-    A column that holds any text becomes one column of 0 and 1 for each category; "missing" is one of the categories,
-    and those of fewer than `rare` rows are pooled into one. Any other column holds numbers: it is scaled to mean 0 and
-    variance 1, a missing entry becomes 0, and one more column marks the missing entries. The order is categories,
+    A column that holds any text becomes one column of 0 and 1 for each category. "Missing" is one of the categories,
+    and categories of fewer than `rare` rows are pooled into one. Any other column holds numbers. It is scaled to mean 0
+    and variance 1, a missing entry becomes 0, and one more column marks the missing entries. The order is categories,
     numbers, marks. Categories, means and variances are fitted on all rows of the data set, and on no label.
     """
 
     by, kinds = "columns", (("table", "vector"), "tables")
 
     def __init__(self, rare: int = 10) -> None:
-        self.rare = whole("rare", rare)
+        self.rare = at_least("rare", rare, 1)
 
     def fitted(self, data: Data, seed: int, threads: int = 1) -> Embedding:
         """Fit categories, means and variances to this table."""
@@ -172,7 +166,7 @@ class Tfidf(Embedder):
     by, kinds = "tfidf", (("text",), "texts")
 
     def __init__(self, dimensions: int = 256) -> None:
-        self.dimensions = whole("dimensions", dimensions)
+        self.dimensions = at_least("dimensions", dimensions, 1)
 
     def check(self, data: Data) -> None:
         """Refuse all but texts, and fewer texts than dimensions."""
@@ -226,7 +220,8 @@ class Patches(Embedder):
     by, kinds = "patches", (("image",), "images")
 
     def __init__(self, patches: int = 400, size: int = 6, pool: int = 2) -> None:
-        self.patches, self.size, self.pool = whole("patches", patches), whole("size", size, 2), whole("pool", pool)
+        self.patches, self.size = at_least("patches", patches, 1), at_least("size", size, 2)
+        self.pool = at_least("pool", pool, 1)
 
     def check(self, data: Data) -> None:
         """Refuse all but images, and images too small for `pool` places of a patch in each direction."""

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray
+from unseen.core.words import percent
 from unseen.errors import ArgumentError
 from unseen.rules.registry import LEAST_STRENGTH, UNEVEN
 
@@ -170,8 +171,8 @@ def doubt_accuracy(accuracy: float, sizes: Sequence[int] | None, trainee: str = 
     if largest * len(sizes or ()) < UNEVEN:
         rest = "a model that hardly learns tells no training sets apart"
     return (
-        f"accuracy says little here: {trainee or 'a model'} trained on everything is right on {100 * accuracy:.1f} %, "
-        f"the largest class is {100 * largest:.1f} % of the test set; {rest}"
+        f"accuracy says little here: {trainee or 'a model'} trained on everything is right on {percent(accuracy)}, "
+        f"the largest class is {percent(largest)} of the test set; {rest}"
     )
 
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.protocols import Data
+from unseen.core.words import percent
 from unseen.data.base import blocks, hash_items, hash_rows
 from unseen.data.parts import Joined, split_off
 from unseen.errors import ArgumentError, DataError, some
@@ -134,7 +135,7 @@ class NearDuplicates:
         if not self.by:
             return f"not looked for: {self.why}"
         return (
-            f"{len(self.test_rows):,} of {self.looked_at:,} test samples ({100 * self.share:.1f} %) have one in the "
+            f"{len(self.test_rows):,} of {self.looked_at:,} test samples ({percent(self.share)}) have one in the "
             f"training set, an estimate by {self.by} of at least {self.threshold:g}"
         )
 

@@ -16,7 +16,7 @@ from unseen.core import seeds
 from unseen.core.coreset import Coreset
 from unseen.core.registry import Registry
 from unseen.data.sources import without_reading
-from unseen.errors import ArgumentError, MissingDependencyError
+from unseen.errors import ArgumentError, import_optional
 from unseen.exporting import images, tables
 from unseen.exporting.request import Report, make_request, refuse_existing
 
@@ -153,15 +153,13 @@ def subset(coreset: Coreset, dataset: Any) -> Subset[Any]:
     >>> list(kept)
     ['b', 'c']
     """
-    try:
-        from torch.utils.data import Subset
-    except ImportError as error:
-        raise MissingDependencyError("torch", "a Subset", "torch") from error
+    data = import_optional("torch.utils.data", "a Subset", "torch")
     if len(dataset) != coreset.n:
         raise ArgumentError(
             f"dataset must be the one that was scored, of {coreset.n:,} samples, but it has {len(dataset):,}"
         )
-    return Subset(dataset, coreset.indices.tolist())
+    kept: Subset[Any] = data.Subset(dataset, coreset.indices.tolist())
+    return kept
 
 
 class CoresetSampler:

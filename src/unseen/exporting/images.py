@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
-import pyarrow as pa
 
+from unseen.core.exposure import at_least
 from unseen.core.files import replace_file
 from unseen.data.arrow import is_list
 from unseen.data.decoding import is_image
@@ -96,7 +96,7 @@ def _link_files(request: ExportRequest, root: Path, out: Path, link: Link) -> No
 
 def _write_files(request: ExportRequest, out: Path) -> None:
     source, given = request.source, request.source.reading.image
-    columns = _file_columns(source.stored_schema)
+    columns = [field.name for field in source.stored_schema if is_image(field)]
     if not columns:
         raise ArgumentError("to='folder' is for images, which the data set does not hold; use to='parquet'")
     column = given if given in columns else columns[0]
@@ -116,11 +116,6 @@ def _write_files(request: ExportRequest, out: Path) -> None:
             stem = f"{identity:0{width}}" if isinstance(identity, int) else safe_name(cast(str, identity))
             with (part / classes[label] / f"{stem}.{end}").open("xb") as file:
                 file.write(image["bytes"])
-
-
-def _file_columns(schema: pa.Schema) -> list[str]:
-    """List the columns that hold files: structs of bytes and path."""
-    return [field.name for field in schema if is_image(field)]
 
 
 # ---- tar shards ------------------------------------------------------------------------------------------------------
@@ -155,8 +150,7 @@ def to_webdataset(
         raise ArgumentError(
             "give keys or shards, not both: one writes keys, the other copies the samples that have them"
         )
-    if not isinstance(shard_bytes, int) or shard_bytes < 1:
-        raise ArgumentError(f"shard_bytes must be an integer of at least 1, got {shard_bytes!r}")
+    at_least("shard_bytes", shard_bytes, 1)
     if keys:
         lines = [f"{identity}\n" for identity in request.coreset.ids.tolist()]
         if broken := [line for line in lines if len(line.splitlines()) != 1]:
@@ -188,7 +182,7 @@ def _samples(request: ExportRequest) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Yield the key of each sample, and its files by extension."""
     source, coreset = request.source, request.coreset
     labelling, width = source.labelling, len(str(coreset.n))
-    images = _file_names(_file_columns(source.stored_schema))
+    images = _file_names([field.name for field in source.stored_schema if is_image(field)])
     vectors = _file_names([field.name for field in source.stored_schema if is_list(field.type)])
     records = (record for table in request.tables() for record in table.to_pylist())
     about = zip(coreset.ids.tolist(), coreset.indices.tolist(), request.rows.tolist(), strict=True)
@@ -242,9 +236,9 @@ def _copy_shard(path: Path, target: Path, wanted: set[str]) -> set[str]:
     try:
         with tarfile.open(path, "r|*") as source, tarfile.open(target, "x", format=tarfile.PAX_FORMAT) as shard:
             for member in source:
-                match = _MEMBER.fullmatch(member.name)
-                key = match[1] if match and member.isfile() else None
-                if key in wanted and key is not None:
+                match = _MEMBER.fullmatch(member.name) if member.isfile() else None
+                key = match and match[1]
+                if key and key in wanted:
                     if key != last and key in copied:
                         raise DataError(f"{path} holds sample {key!r} twice")
                     copied.add(key)

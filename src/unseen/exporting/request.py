@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -55,24 +55,22 @@ class ExportRequest:
     @cached_property
     def source(self) -> Format:
         """The data set as it is stored; refused if it is not known, or is not the one that was scored."""
-        if self.named is None and self.run is None:
+        named, options = self.named, dict[str, Any]()
+        if named is not None:
+            if self.run is not None and isinstance(named, (str, Path)):
+                with suppress(RunError):  # a run that does not say how it read its data
+                    _, options = read_by(self.run)
+        elif self.run is None:
             raise ArgumentError(
                 "a coreset alone does not say which data set it is of: name the run whose scores chose it, as in "
                 "`unseen export RUN --coreset FILE` (in Python, data= and how it is read)"
             )
-        named: Any = None  # as the run read it
-        options: Mapping[str, Any] = {}
-        if self.run is not None and (self.named is None or isinstance(self.named, (str, Path))):
-            try:
-                named, options = read_by(self.run)
-            except RunError:
-                if self.named is None:
-                    raise
-        if self.named is None and Path(named).is_absolute() and not os.path.lexists(named):
-            raise DataError(
-                f"{self.run} read {named}, which is not there any more; name where it is now (--data, or data=)"
-            )
-        named = named if self.named is None else self.named
+        else:
+            named, options = read_by(self.run)
+            if Path(named).is_absolute() and not os.path.lexists(named):
+                raise DataError(
+                    f"{self.run} read {named}, which is not there any more; name where it is now (--data, or data=)"
+                )
         with told_before() if self.named is None else nullcontext():
             source = find_format(named, **(options if self.options is None else self.options))
             self._check(source)

@@ -28,7 +28,7 @@ from unseen.data.datasets import HuggingFaceFormat
 from unseen.data.frames import CsvFormat, layout_of
 from unseen.engine.runs.directory import results_of
 from unseen.engine.runs.files import mapped
-from unseen.errors import ArgumentError, DataError, MissingDependencyError, some
+from unseen.errors import ArgumentError, DataError, import_optional, some
 from unseen.exporting.request import ExportRequest, new_folder
 from unseen.scores.label_quality import PROBABILITIES, ROWS
 
@@ -111,10 +111,7 @@ def to_huggingface(request: ExportRequest, out: Path) -> None:
     From a `Dataset` it is `ds.select(rows)`, rows ascending. From other data sets it has the columns of `to_parquet`,
     and takes twice its disk space while it is written.
     """
-    try:
-        import datasets
-    except ImportError as error:
-        raise MissingDependencyError("datasets", "to='huggingface'", "huggingface") from error
+    datasets = import_optional("datasets", "to='huggingface'", "huggingface")
     source = request.source
     with new_folder(out) as part, _silence(datasets):
         if isinstance(source, HuggingFaceFormat):

@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.coreset import Coreset
 from unseen.core.exposure import at_least
-from unseen.errors import ArgumentError, MissingDependencyError
+from unseen.errors import ArgumentError, import_optional
 from unseen.rules.base import Pick, Pool, Rule, one_of
 from unseen.rules.choosing import Scores, Shared, choose, show_shared_keywords
 
@@ -84,11 +84,8 @@ def _find_candidates(
 
 
 def _query_index(points: FloatArray, k: int, seed: int) -> IntArray:
-    try:
-        import hnswlib
-    except ImportError:
-        purpose = f"finding neighbours among {len(points):,} samples with an approximate index"
-        raise MissingDependencyError("hnswlib", purpose, extra="ann") from None
+    purpose = f"finding neighbours among {len(points):,} samples with an approximate index"
+    hnswlib = import_optional("hnswlib", purpose, "ann")
     index = hnswlib.Index(space="l2", dim=points.shape[1])
     index.init_index(max_elements=len(points), ef_construction=200, M=16, random_seed=seed % 2**31)
     index.set_num_threads(1)

@@ -15,6 +15,7 @@ from unseen.core.exposure import Plan
 from unseen.core.protocols import Data
 from unseen.core.registry import Registry, parse_spec
 from unseen.core.table import Direction, ScoreTable
+from unseen.core.words import percent
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.rules.base import Rule, as_array, checked_features, require_features
 from unseen.rules.budgets import Quota
@@ -224,8 +225,8 @@ def too_weak(table: ScoreTable) -> str | None:
     if accuracy < largest - LEAST_STRENGTH and recall - constant >= LEAST_RECALL * (1 - constant):
         return None
     return (
-        f"held-out models are right on {100 * accuracy:.1f} %, {'hardly' if accuracy > largest else 'not'} better than "
-        f"naming the largest class ({100 * largest:.1f} %), so their scores are not used"
+        f"held-out models are right on {percent(accuracy)}, {'hardly' if accuracy > largest else 'not'} better than "
+        f"naming the largest class ({percent(largest)}), so their scores are not used"
     )
 
 
