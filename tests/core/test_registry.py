@@ -74,8 +74,11 @@ def test_a_foreign_entry_cannot_take_our_name(foreign):
 
 def test_a_broken_foreign_entry_is_named(foreign):
     foreign("unseen.scores", odd="no_such_package_at_all:Odd")
-    with pytest.raises(unseen.ArgumentError, match=r"the score 'odd' \(no_such_package_at_all:Odd\) .* update or un"):
-        SCORES.get("odd")
+    for _ in range(2):  # the second time, too
+        with pytest.raises(
+            unseen.ArgumentError, match=r"the score 'odd' \(no_such_package_at_all:Odd\) .* update or un"
+        ):
+            SCORES.get("odd")
 
 
 def test_real_entry_points_are_read():

@@ -67,6 +67,26 @@ def test_a_table_without_predictions(tmp_path):
     assert_same(bare, back)
 
 
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda scores: unseen.rules.window(scores, keep=5, offset=np.int64(2), direction="harder"),
+        lambda scores: unseen.rules.stratified(scores, keep=5, strata=np.int64(3), direction="harder"),
+        lambda scores: unseen.rules.trimmed(scores, keep=5, times=np.float32(3), direction="harder"),
+    ],
+)
+def test_options_may_be_numbers_of_numpy(tmp_path, choose):
+    coreset = choose(np.random.default_rng(0).random(20))
+    options = Coreset.load(coreset.save(tmp_path / "coreset.parquet")).provenance["options"]
+    assert options == coreset.provenance["options"]
+
+
+def test_a_plan_may_count_with_numbers_of_numpy(tmp_path):
+    x, y = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2
+    scored = unseen.score(x, y, plan=unseen.folds(np.int64(3)), learner="ridge")
+    assert ScoreTable.load(scored.save(tmp_path / "scores.parquet")).provenance["plan"]["k"] == 3
+
+
 def test_columns_are_as_documented(tmp_path):
     """Read by pyarrow alone: the file is for other tools too."""
     own = table()

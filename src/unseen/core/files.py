@@ -81,7 +81,7 @@ def write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]], about: Ma
     """Write arrays as parquet with JSON metadata by `replace_file`; the bytes depend on the content alone."""
     lists = {name: [str(v) for v in a] if a.dtype.kind in "USO" else a for name, a in columns.items()}
     table = pa.table({name: pa.array(values) for name, values in lists.items()})
-    text = json.dumps(about, sort_keys=True)
+    text = json.dumps(about, sort_keys=True, default=make_plain)
     table = table.replace_schema_metadata({"unseen": text, "unseen.digest": _digest(columns, text)})
     # No statistics: they repeat values of the columns, and no checksum covers them.
     replace_file(path, lambda file: pq.write_table(table, file, write_page_checksum=True, write_statistics=False))
@@ -115,6 +115,13 @@ def read_parquet(path: Path, kind: str) -> tuple[dict[str, npt.NDArray[Any]], di
     if about.get("kind") != kind:
         raise CorruptFileError(f"{path} must hold a file of kind {kind!r}, but it holds {about.get('kind')!r}")
     return columns, about
+
+
+def make_plain(value: Any) -> Any:
+    """Convert numbers and arrays of NumPy to those of Python; it is the `default` of `json.dumps`."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"a value of type {type(value).__name__} is not JSON serializable: {value!r}")
 
 
 def _digest(columns: Mapping[str, npt.NDArray[Any]], text: str) -> str:

@@ -52,16 +52,18 @@ class Registry(Generic[T]):
     def _load_foreign(self) -> None:
         if self._foreign_loaded:
             return
-        self._foreign_loaded = True
+        loaded: list[tuple[str, T]] = []  # added once all are loaded, so that a failure is the same each time
         for point in entry_points(group=self.group):
             try:
-                entry: T = point.load()
+                loaded.append((point.name, point.load()))
             except Exception as error:
                 raise ArgumentError(
                     f"the {self.kind} {point.name!r} ({point.value}) of another package cannot be loaded: {error}; "
                     "update or uninstall that package"
                 ) from error
-            self.add(point.name, entry)
+        self._foreign_loaded = True
+        for name, entry in loaded:
+            self.add(name, entry)
 
 
 def parse_spec(text: str) -> tuple[str, dict[str, object]]:

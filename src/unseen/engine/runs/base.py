@@ -18,6 +18,7 @@ import numpy as np
 
 from unseen.core.arrays import Arrays, Named
 from unseen.core.coreset import Coreset
+from unseen.core.files import make_plain
 from unseen.core.protocols import CheckpointStore
 from unseen.core.table import ScoreTable
 from unseen.engine.runs.files import record
@@ -163,18 +164,12 @@ def _show(value: Any) -> str:
 
 def _canonical(content: Mapping[str, Any]) -> bytes:
     try:
-        text = json.dumps(content, sort_keys=True, indent=2, allow_nan=False, ensure_ascii=True, default=_make_plain)
+        text = json.dumps(content, sort_keys=True, indent=2, allow_nan=False, ensure_ascii=True, default=make_plain)
     except (TypeError, ValueError) as error:
         raise ArgumentError(
             f"what a run keeps as JSON must be JSON with text keys and finite numbers: {error}"
         ) from error
     return text.encode() + b"\n"
-
-
-def _make_plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"a {type(value).__name__} is not JSON: {value!r}")
 
 
 # ---- a run ----------------------------------------------------------------------------------------------------------
