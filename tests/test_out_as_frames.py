@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -10,7 +12,6 @@ from sklearn.datasets import load_iris
 from sklearn.naive_bayes import GaussianNB
 
 import unseen
-from unseen.core import files
 from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, MissingDependencyError
 
@@ -61,7 +62,7 @@ def test_without_a_prediction_there_is_none():
 
 
 def test_without_pandas_it_is_asked_for(monkeypatch):
-    monkeypatch.setattr(files, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(MissingDependencyError, match=r"to_pandas\(\) needs the package 'pandas'"):
         PRUNED.to_pandas()
     assert len(PRUNED.to_arrow()) == 150

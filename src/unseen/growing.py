@@ -23,8 +23,9 @@ import numpy.typing as npt
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.cards import listed, of_choice
+from unseen.core.checks import at_least, one_of
 from unseen.core.coreset import HISTORY, Coreset, History
-from unseen.core.exposure import Exposure, Plan, at_least
+from unseen.core.exposure import Exposure, Plan
 from unseen.core.plans import coreset, default_plan, plan_of
 from unseen.core.table import ScoreTable
 from unseen.core.words import many
@@ -35,7 +36,7 @@ from unseen.engine.runs.base import Run
 from unseen.engine.work import Groups, Running, Work, refuse_other_data, without_running
 from unseen.errors import ArgumentError, BudgetError
 from unseen.learners.base import refuse_target
-from unseen.rules.base import Rule, largest, one_of
+from unseen.rules.base import Rule, largest
 from unseen.rules.budgets import QUOTAS, amounts, budget_line
 from unseen.rules.budgets import budget as budget_of
 from unseen.rules.registry import SHARED, Choice, default_rule, fallback, too_weak

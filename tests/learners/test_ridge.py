@@ -269,7 +269,7 @@ def test_float32_where_conditioning_needs_float64():
 @pytest.mark.parametrize("option", ["class_weights=inverse", "precision=float16"])
 def test_options_that_there_are_not(option):
     name, value = option.split("=")
-    with pytest.raises(ArgumentError, match=f"{name} must be '.*' or '.*', got '{value}'"):
+    with pytest.raises(ArgumentError, match=f"{name} must be one of '.*', '.*', got '{value}'"):
         resolve(f"ridge:{option}", from_arrays(X, Y))
 
 

@@ -143,7 +143,9 @@ def test_blocks_change_nothing(monkeypatch):
 def test_planted_in_sample_residuals_are_caught(monkeypatch):
     monkeypatch.setattr(passes, "left_out", lambda outputs, *_: (outputs, np.ones(len(outputs))))
     monkeypatch.setattr(products, "fetch", lambda outputs: outputs)
-    monkeypatch.setattr(products.OnCpu, "leverages", lambda self, solution, x: np.zeros(len(x)))
+    monkeypatch.setattr(
+        products.OnCpu, "outputs_and_leverages", lambda self, solution, x: (solution.outputs(x), np.zeros(len(x)))
+    )
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         assert_equals_refits(unseen.leave_one_out())
 

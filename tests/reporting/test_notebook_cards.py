@@ -26,7 +26,7 @@ def test_results_show_what_they_are(pruned):
 
 def test_the_heights_of_bars_are_the_counts_on_a_root_scale():
     values = np.repeat([0.0, 1.0], [4, 1])
-    heights = re.findall(r'x="([\d.]+)" y="[\d.]+" width="[\d.]+" height="([\d.]+)"', cards.shaded(values, "s"))
+    heights = re.findall(r'x="([\d.]+)" y="[\d.]+" width="[\d.]+" height="([\d.]+)"', cards.draw_histogram(values, "s"))
     assert [(float(x) > 0, float(h)) for x, h in heights] == [(False, 72.0), (True, 36.0)]
 
 
@@ -41,4 +41,4 @@ def test_an_evaluation_and_steps_show_their_table(pruned):
 
 
 def test_scores_that_are_all_missing_have_no_picture():
-    assert cards.shaded(np.full(3, np.nan), "s") == ""
+    assert cards.draw_histogram(np.full(3, np.nan), "s") == ""

@@ -1,4 +1,5 @@
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -25,6 +26,8 @@ from unseen.rules.budgets import budget, budget_line, share
         (50, {"prune": 0.0}, 50),
         (50, {"prune": 0}, 50),
         (10**7, {"keep": 1e-7}, 1),
+        (50, {"keep": Fraction(29, 100)}, 15),
+        (60, {"prune": Fraction(1, 3)}, 40),
     ],
 )
 def test_counts_are_decimal_and_half_up(n, arguments, expected):

@@ -1,4 +1,4 @@
-"""Array types, and conversions of users' arrays that refuse masked entries and lossy casts."""
+"""Array types, conversions of users' arrays that refuse masked entries and lossy casts, and names of packed arrays."""
 
 from __future__ import annotations
 
@@ -86,6 +86,11 @@ def of_tensor(tensor: Any, name: str) -> npt.NDArray[Any]:
     return array
 
 
+def as_numpy(value: Any, name: str = "an array") -> npt.NDArray[Any]:
+    """Convert an array, a list or a torch tensor to a NumPy array; refuse masked entries and sparse tensors."""
+    return of_tensor(value, name) if is_tensor(value) else np.asarray(unmasked(value, name))
+
+
 def check_real(values: Array, name: str) -> None:
     """Refuse text, objects and complex numbers."""
     if values.is_complex() if is_tensor(values) else values.dtype.kind not in "biuf":
@@ -99,7 +104,7 @@ def as_integers(value: Any, name: str) -> IntArray:
     Traceback (most recent call last):
     unseen.errors.ArgumentError: train must hold whole numbers, got a boolean mask; np.flatnonzero(mask) gives its rows
     """
-    rows = of_tensor(value, name) if is_tensor(value) else np.asarray(unmasked(value, name))
+    rows = as_numpy(value, name)
     if rows.dtype == np.int64:
         return rows
     if rows.dtype.kind == "b":
@@ -110,3 +115,17 @@ def as_integers(value: Any, name: str) -> IntArray:
     if wrong.any():
         raise ArgumentError(f"{name} must hold whole numbers within int64, got {rows[wrong].flat[0]}")
     return rows.astype(np.int64)
+
+
+def pack(prefix: str, arrays: Arrays) -> Named:
+    """Return the same arrays under `prefix/name`."""
+    return {f"{prefix}/{name}": array for name, array in arrays.items()}
+
+
+def unpack(prefix: str, arrays: Arrays) -> Named:
+    """Return the arrays that `pack` put under that prefix, by their own names.
+
+    >>> sorted(unpack("a", {"a/x": np.zeros(1), "a/y/z": np.zeros(1), "b/x": np.zeros(1)}))
+    ['x', 'y/z']
+    """
+    return {name.removeprefix(f"{prefix}/"): array for name, array in arrays.items() if name.startswith(f"{prefix}/")}

@@ -34,7 +34,8 @@ def of_table(table: ScoreTable) -> str:
     """Return the card of a score table: its scores, and the histogram of the first one."""
     name = next(iter(table.scores), None)
     lines = [(score, meaning(direction)) for score, direction in table.directions.items()]
-    return card(f"Scores of {len(table):,} samples", lines, "" if name is None else shaded(table.column(name), name))
+    histogram = "" if name is None else draw_histogram(table.column(name), name)
+    return card(f"Scores of {len(table):,} samples", lines, histogram)
 
 
 def of_choice(table: ScoreTable, coreset: Coreset, *more: str) -> str:
@@ -43,21 +44,21 @@ def of_choice(table: ScoreTable, coreset: Coreset, *more: str) -> str:
     if name not in table.scores:
         return card(repr(coreset), [], *more)
     lines = [(name, meaning(table.direction(name)))]
-    return card(repr(coreset), lines, shaded(table.column(name), name, coreset.mask), *more)
+    return card(repr(coreset), lines, draw_histogram(table.column(name), name, coreset.mask), *more)
 
 
-def shaded(values: FloatArray, name: str, kept: npt.NDArray[np.bool_] | None = None) -> str:
-    """Return a small histogram of a score, kept and pruned samples in two colours; "" if no value is finite."""
+def draw_histogram(values: FloatArray, name: str, kept: npt.NDArray[np.bool_] | None = None) -> str:
+    """Draw a small histogram of a score, kept and pruned samples in two colours; "" if no value is finite."""
     known = np.isfinite(values)
     if not known.any():
         return ""
     low, high = float(values[known].min()), float(values[known].max())
     edges = np.linspace(low, high if high > low else low + 1.0, _BINS + 1)
     inside = known if kept is None else known & kept
-    lower, all_of_them = np.histogram(values[inside], edges)[0], np.histogram(values[known], edges)[0]
+    lower, total = np.histogram(values[inside], edges)[0], np.histogram(values[known], edges)[0]
     # On a square root scale: scores are often crowded at one end.
-    scale = _HEIGHT / np.sqrt(all_of_them.max())
-    tops, bases = np.sqrt(all_of_them) * scale, np.sqrt(lower) * scale
+    scale = _HEIGHT / np.sqrt(total.max())
+    tops, bases = np.sqrt(total) * scale, np.sqrt(lower) * scale
     step = _WIDTH / _BINS
     bars = "".join(
         _bar(i * step, step, 0, base, _KEPT) + _bar(i * step, step, base, top, _PRUNED)

@@ -35,12 +35,6 @@ class Sums:
     gram: FloatArray  # float64 (d, d), the sum of x x'
     cross: FloatArray  # float64 (d, C), the sum of x y'
 
-    @classmethod
-    def zero(cls, centre: FloatArray, classes: int) -> Sums:
-        """Return the sums over no rows."""
-        d = len(centre)
-        return cls(0, centre, np.zeros(d), np.zeros(classes), np.zeros((d, d)), np.zeros((d, classes)))
-
     def __add__(self, other: Sums) -> Sums:
         return Sums(self.n + other.n, self.centre, *map(np.add, self._sums(), other._sums()))
 
@@ -62,6 +56,11 @@ class Sums:
         np.subtract(self.gram, gram, out=gram)  # in place: large new arrays are slow
         cross = self.cross - np.outer(mean, self.targets)
         return Sums(self.n, self.centre + mean, np.zeros_like(mean), self.targets, gram, cross)
+
+    def freedom(self, lam: float) -> float:
+        """Compute the trace of H for this lambda: the effective degrees of freedom."""
+        values = np.linalg.eigvalsh(self.centred().gram)
+        return float(1 + (values / (values + lam)).sum())
 
     def _sums(self) -> tuple[FloatArray, ...]:
         return self.rows, self.targets, self.gram, self.cross
@@ -117,7 +116,10 @@ SUMMED = 256  # rows that are summed in their own type, at most
 
 
 def _sum_rows(x: FloatArray) -> FloatArray:
-    """Sum the rows of x (m, d), float64 (d,): few by a product, in less time than by a sum, and these in float64."""
+    """Sum the rows of x (m, d) to float64 (d,).
+
+    Groups of rows are summed by a product, which is faster than a sum, and the groups are added in float64.
+    """
     whole = len(x) // SUMMED
     cut = whole * SUMMED
     parts = np.ones(SUMMED, x.dtype) @ x[:cut].reshape(whole, SUMMED, x.shape[1])
@@ -145,10 +147,16 @@ class Solution:
         return own._outputs(x - own.mean)
 
     def outputs_and_leverages(self, x: FloatArray, weights: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
-        """Compute outputs and leverages, centring x only once."""
+        """Compute raw outputs (m, C), and leverages, float64 (m,).
+
+        The leverage of a row is the weight of its target in its own output: the diagonal of H.
+        """
         own = self._as(x)
         z = x - own.mean
-        return own._outputs(z), own._leverages(z, weights)
+        leverages = np.full(len(z), 1 / own.n)
+        for v in own._whitened(z):
+            leverages += np.einsum("mk,mk->m", v, v)
+        return own._outputs(z), leverages if weights is None else weights * leverages
 
     def roots(self, x: FloatArray, weights: FloatArray | None = None) -> FloatArray:
         """Compute V (d + 1, m) with V'V = H for the rows x (m, d), in the dtype of x."""
@@ -159,19 +167,9 @@ class Solution:
             v *= np.sqrt(weights).astype(x.dtype)
         return v
 
-    def leverages(self, x: FloatArray, weights: FloatArray | None = None) -> FloatArray:
-        """Compute the diagonal of H, float64 (m,): the weight of each row's target in its own output."""
-        own = self._as(x)
-        return own._leverages(x - own.mean, weights)
-
     def without_factor(self) -> Solution:
         """Return a copy without the factor: it gives outputs only, and takes a fraction of the memory."""
         return Solution(self.n, self.mean, self.bias, self.weights, np.empty((0, 0)))
-
-    def freedom(self, sums: Sums, lam: float) -> float:
-        """Compute the trace of H: the effective degrees of freedom."""
-        values = np.linalg.eigvalsh(sums.centred().gram)
-        return float(1 + (values / (values + lam)).sum())
 
     def residual(self, sums: Sums, squares: float) -> float:
         """Compute the residual sum of squares over all outputs; `squares` is the sum of squared targets."""
@@ -184,12 +182,6 @@ class Solution:
         outputs: FloatArray = z @ self.weights
         outputs += self.bias
         return outputs
-
-    def _leverages(self, z: FloatArray, weights: FloatArray | None) -> FloatArray:
-        leverages = np.full(len(z), 1 / self.n)
-        for v in self._whitened(z):
-            leverages += np.einsum("mk,mk->m", v, v)
-        return leverages if weights is None else weights * leverages
 
     def _whitened(self, z: FloatArray) -> Iterator[FloatArray]:
         """Yield the rows of z (m, d) multiplied by the inverse of the factor, in panels of columns (m, PANEL).
@@ -327,7 +319,7 @@ class EveryLam:
         return squares if self._weights is None else self._weights[rows] * squares, gap
 
     def _off(self, lam: float, block: int) -> tuple[slice, FloatArray, FloatArray, FloatArray]:
-        """Return the rows of a block, their predictions less the targets times a divisor, the gaps and the divisor."""
+        """Return the rows of a block, the errors of their predictions times a divisor, the gaps, and the divisor."""
         coefficients = self._cross / (self._values + lam)[:, None]
         rows = self._grouped if block == len(self._blocks) else self._blocks[block]
         q, y, weights = self._q[rows], self._y[rows], None if self._weights is None else self._weights[rows]

@@ -1,4 +1,4 @@
-"""What the conformance tests of scores, rules, learners and data sets have in common: how they say what is wrong."""
+"""How the conformance tests of scores, rules, learners and data sets check a rule and say which one is broken."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def ensure(condition: object, of: object, rule: str, got: object = "") -> None:
 
 
 def as_json(of: object, rule: str, value: object) -> str:
-    """Write a value as JSON, of sorted keys; refuse what is none."""
+    """Write a value as JSON with sorted keys; raise an AssertionError for a value that JSON cannot hold."""
     try:
         return json.dumps(value, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -27,7 +27,7 @@ def as_json(of: object, rule: str, value: object) -> str:
 
 
 def sent_away(value: T) -> T:
-    """Give what another process would get: by the same state, `__getstate__` and all, that goes through the pipe."""
+    """Return the copy of a value that another process would get; raise an AssertionError if it cannot be sent."""
     try:
         ForkingPickler.dumps(value)
         return deepcopy(value)
@@ -36,7 +36,7 @@ def sent_away(value: T) -> T:
 
 
 def _name(of: object) -> str:
-    if hasattr(of, "pick"):  # rules and scores are known in rooms above
+    if hasattr(of, "pick"):  # this module must not import the classes of rules and scores
         return f"rule {getattr(of, 'name', None)}"
     if isinstance(of, Learner) or hasattr(of, "direction"):
         return f"{'learner' if isinstance(of, Learner) else 'score'} {getattr(of, 'name', None)!r}"

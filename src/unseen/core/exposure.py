@@ -172,13 +172,6 @@ class Plan(Protocol):
         """
 
 
-def at_least(name: str, value: int, least: int) -> int:
-    """Return a value as int; refuse one that is not an integer of at least `least`."""
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-        raise ArgumentError(f"{name} must be an integer of at least {least}, got {value!r}")
-    return int(value)
-
-
 @dataclass(frozen=True)
 class Exposure:
     """A plan of given pairs: the rows to train on, and the rows to judge.

@@ -16,7 +16,6 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from hashlib import blake2b
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,7 +24,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from unseen.errors import CorruptFileError, MissingDependencyError, StorageError
+from unseen.errors import CorruptFileError, StorageError, import_optional
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -72,8 +71,7 @@ def storage_error(path: Path, error: OSError) -> StorageError:
 
 def as_pandas(table: pa.Table) -> Any:
     """Convert an Arrow table to a pandas frame whose index is the column `id`; refuse it without pandas."""
-    if find_spec("pandas") is None:
-        raise MissingDependencyError("pandas", "to_pandas()")
+    import_optional("pandas", "to_pandas()")
     return table.to_pandas().set_index("id")
 
 

@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from unseen.core import seeds
 from unseen.core.arrays import IdArray, IntArray, as_integers
-from unseen.core.exposure import Fit, Plan, Side, at_least
+from unseen.core.checks import at_least, is_integer, one_of
+from unseen.core.exposure import Fit, Plan, Side
 from unseen.core.registry import parse_spec
 from unseen.errors import ArgumentError, DataError, UnknownNameError
 
@@ -187,8 +188,7 @@ class Members:
     def __post_init__(self) -> None:
         at_least("k", self.k, 2)
         at_least("repeats", self.repeats, 1)
-        if self.scale not in ("size", "rank"):
-            raise ArgumentError(f"scale must be 'size' or 'rank', got {self.scale!r}")
+        one_of("scale", self.scale, ("size", "rank"))
         members = _rows("members", self.members)
         if len(members) < self.k:
             raise ArgumentError(f"k must be at most the number of members, got k={self.k} for {len(members)} members")
@@ -231,7 +231,7 @@ class Members:
         inside[self.members] = True
         outside = np.flatnonzero(~inside) if self.outsiders is None else self.outsiders
         rows = np.union1d(self.members, outside)
-        groups_of_rows = None if groups is None else np.asarray(groups)[rows]
+        groups_of_rows = None if groups is None else groups[rows]
         extra_fold = outside if self.scale == "rank" else outside[:0]
         if groups is not None:
             extra_fold = extra_fold[~np.isin(groups[extra_fold], np.unique(groups[self.members]))]
@@ -239,7 +239,7 @@ class Members:
             fold_of = np.full(n, -1, np.int64)
             fold_of[rows] = assign_folds(
                 ids[rows],
-                2 * np.asarray(labels)[rows] + inside[rows],
+                2 * labels[rows] + inside[rows],
                 self.k,
                 groups=groups_of_rows,
                 seed=seeds.derive(seed, "folds", repeat),
@@ -292,14 +292,13 @@ def _rows(name: str, rows: IntArray) -> IntArray:
 
 
 def _digest(rows: IntArray) -> str:
-    return blake2b(np.asarray(rows).astype("<i8").tobytes(), digest_size=16).hexdigest()
+    return blake2b(rows.astype("<i8").tobytes(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
 class Within:
     """A plan on a part of the data set: other rows are neither trained on nor judged, and get NaN and fold -1.
 
-    >>> from unseen.core.plans import folds
     >>> plan = Within(folds(2), np.array([1, 3, 5, 7]))
     >>> sorted(np.concatenate([fit.unseen for fit in plan.fits(np.arange(9), np.zeros(9, int))]).tolist())
     [1, 3, 5, 7]
@@ -345,7 +344,6 @@ def at_once(plan: Plan) -> Plan:
     Exposure and description stay the same: every sample is judged by a model of other samples. Folds whose models also
     judge their training samples are returned unchanged, and so is any other plan.
 
-    >>> from unseen.core.plans import folds, leave_one_out
     >>> leave_one_out().count(1000), at_once(leave_one_out()).count(1000), at_once(folds(5)).count(1000)
     (1000, 1, 1)
     """
@@ -391,7 +389,7 @@ def plan_of(plan: Plan | str | int | None, *, closed_form: bool) -> Plan:
         return default_plan(closed_form=closed_form)
     if isinstance(plan, str):
         return plan_named(plan)
-    if isinstance(plan, (int, np.integer)) and not isinstance(plan, bool):
+    if is_integer(plan):
         return folds(int(plan))
     if isinstance(plan, (int, type)) or not hasattr(plan, "fits"):
         got = f"{getattr(plan, '__name__', plan)}, uncalled" if callable(plan) else repr(plan)
@@ -420,7 +418,7 @@ def assign_folds(ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | N
     ranked = seeds.order(seed, ids, "deal")
     of = np.arange(len(ids)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     if of.max(initial=-1) + 1 == len(ids):  # each sample is a group of its own
-        return _deal(ranked, labels, k, len(ids))
+        return _deal(ranked, labels, k)
     # The sample that comes first in the pseudo-random order represents its group.
     _, first = np.unique(of[ranked], return_index=True)
     heads = ranked[np.sort(first)]
@@ -437,15 +435,16 @@ def assign_folds(ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | N
     if sizes.max() > 1 and sizes.max() * k * 10 > len(ids):
         return _deal_groups(ranked, labels, of, k)
     fold_of_group = np.empty(len(sizes), np.int64)
-    fold_of_group[of[heads]] = _deal(np.arange(len(heads)), labels[heads], k, len(heads))
+    fold_of_group[of[heads]] = _deal(np.arange(len(heads)), labels[heads], k)
     return fold_of_group[of]
 
 
-def _deal(ranked: IntArray, labels: IntArray, k: int, n: int) -> IntArray:
+def _deal(ranked: IntArray, labels: IntArray, k: int) -> IntArray:
     """Deal samples to folds in turn, one class after another: the folds of scikit-learn's `StratifiedKFold`.
 
     `StratifiedKFold` itself refuses data in which no class has k samples, and passes over all samples once a class.
     """
+    n = len(ranked)
     if n < k:
         raise ArgumentError(
             f"k must be at most the number of samples, got k={k} for {n} samples; ask for fewer folds (--folds)"

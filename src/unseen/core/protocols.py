@@ -133,15 +133,18 @@ class Learner(ABC):
         return self
 
     def with_threads(self, threads: int) -> Learner | None:
-        """Give the learner at so many threads a fit, or as its `threads` then says. Default None: it fixes none."""
+        """Give the learner with this number of threads a fit; it may keep its own, which its `threads` then says.
+
+        Default None: it has no number of its own, and the executor sets the threads.
+        """
         return None
 
     def with_workers(self, workers: int) -> Learner | None:
-        """Give the learner, each model trained by so many processes together. Default None: it trains in one."""
+        """Give the learner that trains each model in this number of processes. Default None: it trains in one."""
         return None
 
     def with_epochs(self, epochs: int) -> Learner | None:
-        """Give the learner, trained for so many epochs. Default None: it has no epochs, or no others."""
+        """Give the learner with this number of epochs. Default None: its number cannot be changed."""
         return None
 
     def steps(self, samples: int) -> int | None:
@@ -149,22 +152,22 @@ class Learner(ABC):
         return None
 
     def in_parts(self, data: Data, fit: Fit, wanted: frozenset[str], seed: int) -> Parts:
-        """Give a fit of many models (with `apart`) as passes over parts of the data; asked only where `in_passes`.
+        """Give a fit of many models (with `apart`) as passes over parts of the data; called only if `in_passes`.
 
-        `wanted` is what the sink wants of it. What cannot be learned is an `UnseenError`.
+        `wanted` are the fields that the sink wants. Data that cannot be learned from are an `UnseenError`.
         """
         raise NotImplementedError(f"learner {self.name!r} says in_passes, and has no in_parts")
 
     def memory(self, data: Data, plan: Plan) -> int | None:
-        """Count the bytes that it needs at most beside data, read in blocks, and scores. Default None: unknown."""
+        """Count the most bytes that it needs beside the data and the scores. Default None: unknown."""
         return None
 
     def holds(self, data_bytes: int) -> bool:
-        """Tell whether a training keeps inputs of so many bytes in memory. Default: always, whatever their size."""
+        """Tell whether a training keeps inputs of this size in memory. Default: always."""
         return True
 
     def network_bytes(self, data: Data) -> tuple[float, float]:
-        """Count the bytes of a network in training, and what each sample of a batch adds. Default: not counted."""
+        """Count the bytes of a network in training, and those that each sample of a batch adds. Default: 0 and 0."""
         return 0.0, 0.0
 
 

@@ -13,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import IdArray, IntArray
+from unseen.core.checks import is_integer
 from unseen.errors import ArgumentError
-
-_MASK = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 def checked(seed: object) -> int:
     """Return the seed as an int; refuse a seed that is not an integer."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+    if not is_integer(seed):
         raise ArgumentError(f"seed must be an integer, got {seed!r}; leave it out for 0")
     return int(seed)
 
@@ -46,13 +45,13 @@ def keys(seed: int, ids: IdArray, *purpose: str | int) -> npt.NDArray[np.uint64]
     Integer ids are mixed by splitmix64 (vectorised, about 1e8 a second); other ids are hashed as text, one by one.
     """
     ids = np.asarray(ids)
-    salt = np.uint64(derive(seed, *purpose))
+    salt = np.array([derive(seed, *purpose)], np.uint64)
     if ids.dtype.kind in "iu":
         base = ids.astype(np.uint64)
     else:
         digests = b"".join(blake2b(str(i).encode(), digest_size=8).digest() for i in ids)
         base = np.frombuffer(digests, dtype="<u8").astype(np.uint64)
-    return _splitmix(_splitmix(base) ^ _splitmix(np.array([salt]))[0])
+    return _splitmix(_splitmix(base) ^ _splitmix(salt))
 
 
 def order(seed: int, ids: IdArray, *purpose: str | int) -> IntArray:
@@ -62,9 +61,8 @@ def order(seed: int, ids: IdArray, *purpose: str | int) -> IntArray:
 
 
 def _splitmix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    with np.errstate(over="ignore"):
-        x = (x + np.uint64(0x9E3779B97F4A7C15)) & _MASK
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed: npt.NDArray[np.uint64] = x ^ (x >> np.uint64(31))
-        return mixed
+    x = x + np.uint64(0x9E3779B97F4A7C15)  # arrays wrap around without a warning
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: npt.NDArray[np.uint64] = x ^ (x >> np.uint64(31))
+    return mixed

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray, as_integers, unmasked
+from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray, as_integers, as_numpy, unmasked
 from unseen.core.coreset import Coreset
 from unseen.core.files import as_pandas, read_parquet, write_parquet
 from unseen.core.words import many
@@ -347,24 +347,24 @@ class ScoreTable:
         )
 
 
-def _agreement(values: FloatArray, of: int, with_: int) -> float:
-    """Correlate the ranks of the mean of `of` repeats with those of `with_` others; average over their rotations."""
+def _agreement(values: FloatArray, one: int, other: int) -> float:
+    """Correlate the ranks of the mean of `one` repeats and of the mean of `other` ones; average over rotations."""
     from scipy.stats import rankdata
 
     repeats = len(values)
     correlations = []
     for start in range(0, repeats, -(-repeats // _SPLITS)):
         rotated = np.roll(values, -start, axis=0)
-        means = rotated[:of].mean(axis=0), rotated[of : of + with_].mean(axis=0)
-        one, other = (rankdata(mean) - (len(mean) + 1) / 2 for mean in means)
-        scale = np.sqrt((one @ one) * (other @ other))
-        correlations.append(one @ other / scale if scale else 0.0)
+        means = rotated[:one].mean(axis=0), rotated[one : one + other].mean(axis=0)
+        a, b = (rankdata(mean) - (len(mean) + 1) / 2 for mean in means)
+        scale = np.sqrt((a @ a) * (b @ b))
+        correlations.append(a @ b / scale if scale else 0.0)
     return float(np.mean(correlations))
 
 
 def _ids(ids: npt.ArrayLike) -> IdArray:
     """Convert numeric ids to int64; text stays as it is."""
-    own = np.asarray(unmasked(ids, "ids"))
+    own = as_numpy(ids, "ids")
     return as_integers(own, "ids") if own.dtype.kind in "buf" else own
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen import data as data_room
-from unseen.core.exposure import at_least
+from unseen.core.checks import at_least
 from unseen.core.files import replace_file, storage_error
 from unseen.core.protocols import Data
 from unseen.core.registry import parse_spec

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core import seeds
-from unseen.core.exposure import at_least
+from unseen.core.checks import at_least
 from unseen.core.protocols import Data
 from unseen.core.threads import limited_threads
 from unseen.embedding.features import Embedder, Embedding, block_of

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IntArray
-from unseen.core.exposure import at_least
+from unseen.core.checks import at_least
 from unseen.core.protocols import Data
 from unseen.errors import ArgumentError, DataError
 

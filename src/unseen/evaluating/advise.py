@@ -15,7 +15,7 @@ from typing import Any, Self, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.exposure import at_least
+from unseen.core.checks import at_least
 from unseen.core.protocols import Data, Learner
 from unseen.data.arrays import from_arrays
 from unseen.engine import runs

@@ -12,7 +12,8 @@ from typing import Any, Literal, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.exposure import Exposure, Plan, at_least
+from unseen.core.checks import at_least
+from unseen.core.exposure import Exposure, Plan
 from unseen.core.plans import plan_of
 from unseen.core.protocols import Data, Learner
 from unseen.core.words import duration, many, size

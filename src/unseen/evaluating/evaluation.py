@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.checks import at_least
 from unseen.core.coreset import Coreset
-from unseen.core.exposure import at_least
 from unseen.core.protocols import Data
 from unseen.core.table import ScoreTable
 from unseen.data.base import digest

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.cards import card, tabled
-from unseen.core.exposure import at_least
+from unseen.core.checks import at_least
 from unseen.core.files import read_parquet, replace_file, write_parquet
 from unseen.core.words import many
 from unseen.engine import runs

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unseen.core import seeds
+from unseen.core.checks import check_options
 from unseen.core.coreset import Coreset
 from unseen.core.registry import Registry
 from unseen.data.sources import without_reading
@@ -127,10 +128,7 @@ def export(
     if reading:
         data_options = {**(data_options or {}), **reading}
     kind = KINDS.get(to)
-    for option in options:
-        if option not in kind.options:
-            has = ", ".join(kind.options) or "none"
-            raise ArgumentError(f"to={to!r} has no option {option!r}; its options: {has}")
+    check_options(f"to={to!r}", options, kind.options)
     place = Path(out)
     refuse_existing(place)
     kind.write(make_request(source, data, data_options, coreset, report), place, **options)

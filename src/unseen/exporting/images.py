@@ -19,7 +19,7 @@ from typing import Literal, cast
 
 import numpy as np
 
-from unseen.core.exposure import at_least
+from unseen.core.checks import at_least
 from unseen.core.files import replace_file
 from unseen.data.arrow import is_list
 from unseen.data.decoding import is_image

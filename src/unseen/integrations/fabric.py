@@ -73,19 +73,13 @@ class HeldOut:
         if self._epoch > self._epochs:
             raise ArgumentError(f"on_train_start announced {self._epochs} epochs, but this is number {self._epoch}")
         if self._epoch == self._epochs or self._watch.every_epoch:
-            import torch
+            from unseen.learners.torch.loop import evaluating
 
             self._watch.check_other(model)
-            modes = [(module, module.training) for module in model.modules()]
-            model.eval()
-            try:
+            with evaluating(model):
                 self._watch.begin_evaluation_of(loader)
-                with torch.no_grad():
-                    for batch in loader:
-                        self._watch.add_batch(self._logits(model, batch), model, batch=batch)
-            finally:
-                for module, mode in modes:
-                    module.training = mode
+                for batch in loader:
+                    self._watch.add_batch(self._logits(model, batch), model, batch=batch)
             self._watch.end_evaluation(epoch=self._epoch, step=self._epoch)
             self._watch.end_epoch(self._epoch, step=self._epoch)
         if self._epoch == self._epochs:

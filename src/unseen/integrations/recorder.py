@@ -24,7 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import LARGEST, Array, IdArray, IntArray, check_real, dense, is_frame, is_tensor
-from unseen.core.exposure import SIDES, Fit, Observation, Plan, Side, at_least
+from unseen.core.checks import at_least
+from unseen.core.exposure import SIDES, Fit, Observation, Plan, Side
 from unseen.core.plans import folds, plan_of
 from unseen.core.protocols import Data
 from unseen.core.table import ScoreTable

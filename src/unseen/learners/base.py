@@ -1,4 +1,4 @@
-"""What all learners share: default learners, their names in words, checks, checkpoints on the way, and groups.
+"""What learners share: their names in words, checks of data, logits of probabilities, progress, and groups.
 
 Nothing here imports scikit-learn or torch.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from unseen.core.arrays import Array, Arrays, FloatArray, IntArray
+from unseen.core.checks import is_number
 from unseen.core.exposure import Fit
 from unseen.core.protocols import CheckpointStore, Data
 from unseen.data.labels import joined_groups
@@ -101,20 +101,6 @@ def check_scores(data: Data, scores: Iterable[Score]) -> None:
 SECONDS = 30.0  # between checkpoints of a fit without epochs
 
 
-def pack(prefix: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """Return the same arrays under `prefix/name`."""
-    return {f"{prefix}/{name}": array for name, array in arrays.items()}
-
-
-def unpack(prefix: str, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays that `pack` put under that prefix.
-
-    >>> sorted(unpack("a", {"a/x": np.zeros(1), "a/y/z": np.zeros(1), "b/x": np.zeros(1)}))
-    ['x', 'y/z']
-    """
-    return {name.removeprefix(f"{prefix}/"): a for name, a in arrays.items() if name.startswith(f"{prefix}/")}
-
-
 class Progress:
     """The progress of a fit without epochs: it reports each hundredth, and says when a checkpoint is due."""
 
@@ -145,8 +131,7 @@ def check_positive(name: str, value: float | str) -> float | str:
     """Refuse an option that is neither a number above 0 nor `"auto"`; return it."""
     if value == "auto":
         return "auto"
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not number or not 0 < float(value) < np.inf:
+    if not is_number(value) or not 0 < value < np.inf:
         raise ArgumentError(f"{name} must be a number above 0, or 'auto', got {value!r}")
     return float(value)
 
@@ -195,6 +180,18 @@ class LeftOut:
         """All rows on which any model is trained, ascending."""
         return np.sort(np.concatenate([self._fit.train, self._fit.unseen]))
 
+    def check_rest(self, data: Data, groups: Iterable[int], least: int, learner: str) -> None:
+        """Refuse groups without which the training rows are of fewer than `least` classes."""
+        counts = np.bincount(data.labels[self.trained])
+        for group in groups:
+            rest = counts - np.bincount(data.labels[self.of == group], minlength=len(counts))
+            if np.count_nonzero(rest) < least:
+                left = "the samples are of fewer than 2 classes" if least > 1 else "there are no samples"
+                raise DataError(
+                    f"{learner} cannot judge a group of {self.sizes[group]:,} samples in fit {self._fit.name}: without "
+                    f"them, {left}"
+                )
+
     def without(self, group: int) -> IntArray:
         """Return the rows on which the model of a group is trained, ascending."""
         rows = self.trained
@@ -202,9 +199,9 @@ class LeftOut:
 
 
 def find_groups(data: Data, fit: Fit) -> IntArray:
-    """Return the group of each row, int64 (n,), that is left out as a whole while options are chosen.
+    """Return the group of each row, int64 (n,). Groups are left out as a whole while options are chosen.
 
-    The folds of a fit are no groups here.
+    The folds of a fit do not count as groups.
     """
     given = None
     if fit.apart is not None and fit.folds is None:

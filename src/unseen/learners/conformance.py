@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.arrays import Arrays, is_tensor
+from unseen.core.arrays import Arrays, Named, is_tensor
 from unseen.core.conformance import as_json, ensure, sent_away
 from unseen.core.exposure import SIDES, Fit, Observation, Side
 from unseen.core.plans import Folds
@@ -22,7 +22,6 @@ from unseen.learners import registry as learners
 from unseen.scores.conformance import OBSERVED
 
 NEAR = 1e-5  # relative: what float32 and sums in another order leave; a leak moves far more
-Named = dict[str, npt.NDArray[Any]]
 
 
 def check_learner(learner: Any, data: Data | None = None, *, seed: int = 0) -> None:

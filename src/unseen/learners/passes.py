@@ -23,13 +23,13 @@ from typing import Any, ClassVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.arrays import Array, Arrays, FloatArray, IntArray
+from unseen.core.arrays import Array, Arrays, FloatArray, IntArray, pack, unpack
 from unseen.core.closed_form import Solution, Sums, left_out
 from unseen.core.exposure import Fit
 from unseen.core.protocols import CheckpointStore, Data, Sink
 from unseen.core.threads import for_each, one_thread_each
 from unseen.errors import DataError
-from unseen.learners.base import LeftOut, Progress, pack, split_whole_groups, unpack
+from unseen.learners.base import LeftOut, Progress, split_whole_groups
 from unseen.learners.rows import Piece, RowReader, add_sums, by_id, enough_remains, solve_or_refuse
 
 LARGE_BYTES = 2**31  # of sums and solutions of groups that do not need their own
@@ -58,7 +58,7 @@ def large_groups(sizes: IntArray, d: int, classes: int, block: int) -> IntArray:
 
 
 def limit_threads(d: int) -> AbstractContextManager[None]:
-    """Use one thread for each product of d columns where that is as fast, so that the number changes no digit."""
+    """Use one thread for each product of d columns where that is as fast: then no digit depends on their number."""
     return one_thread_each() if d < SHARED else nullcontext()
 
 
@@ -82,7 +82,7 @@ class Passes:
     fit: Fit  # a fit with `apart`
     wanted: frozenset[str]  # the quantities that the sink wants for the watched rows
     part_rows: ClassVar[int] = 2**16  # the least rows of a part
-    part_sums: ClassVar[int] = 16  # the least rows of a part, for each column of its sums; its work then exceeds these
+    part_sums: ClassVar[int] = 16  # the least rows of a part for each column of its sums, which cost less to add then
     fan: ClassVar[int] = 16  # sums that each node of the tree adds, one after another
     _groups: LeftOut = field(init=False)
     _own: IntArray = field(init=False)  # the large groups, which have their own sums
@@ -101,16 +101,7 @@ class Passes:
         data, answers = self.rows.data, self.rows.answers
         self._groups = groups = LeftOut(data, self.fit)
         self._own = large_groups(groups.sizes, int(data.sample_shape[0]), answers.width, self.rows.block)
-        # A large group cannot be left out if the samples without it are of one class.
-        counts = np.bincount(data.labels[groups.trained], minlength=len(data.class_names))
-        for group in self._own.tolist():
-            rest = counts - np.bincount(data.labels[groups.of == group], minlength=len(counts))
-            if np.count_nonzero(rest) < answers.least:
-                left = "the samples are of fewer than 2 classes" if answers.least > 1 else "there are no samples"
-                raise DataError(
-                    f"ridge cannot judge a group of {groups.sizes[group]:,} samples in fit {self.fit.name}: without "
-                    f"them, {left}"
-                )
+        groups.check_rest(data, self._own.tolist(), answers.least, "ridge")
 
     @cached_property
     def summed(self) -> list[IntArray]:
@@ -187,7 +178,7 @@ class Passes:
             whole = self._solve(total)
         if not INFLUENCE & self.wanted:
             return Solutions(whole, without, None)
-        freedom, trained = whole.freedom(total, self.lam), self._groups.trained
+        freedom, trained = total.freedom(self.lam), self._groups.trained
         squares = self.rows.answers.squares(trained, self.rows.weights_of(trained))
         left = whole.residual(total, squares) / max(len(trained) - freedom, 1.0)
         return Solutions(whole, without, freedom * max(left, float(np.finfo(float).tiny)))
@@ -259,8 +250,9 @@ class Passes:
         """Return leverages, and Cook's distances of leaving out each row by itself."""
         assert solution.variance is not None
         x, weights, whole = x.astype(np.float64, copy=False), self.rows.weights_of(block), solution.whole
-        leverages = np.minimum(whole.leverages(x, weights), 1.0)
-        residuals = np.square(self.rows.answers.of(block) - whole.outputs(x)).sum(axis=1)
+        outputs, leverages = whole.outputs_and_leverages(x, weights)
+        leverages = np.minimum(leverages, 1.0)
+        residuals = np.square(self.rows.answers.of(block) - outputs).sum(axis=1)
         residuals *= 1.0 if weights is None else weights
         with np.errstate(divide="ignore", invalid="ignore"):
             distances = residuals * leverages / ((1.0 - leverages) ** 2 * solution.variance)

@@ -25,13 +25,13 @@ class OnCpu:
         """Return `count` builders of sums about a centre, for answers of so many columns."""
         return Summing.several(count, centre, width)
 
-    def leverages(self, solution: Solution, x: FloatArray) -> FloatArray:
-        """Return leverages, float64 (m,); see `Solution.leverages`."""
-        return solution.leverages(x)
-
     def outputs(self, solution: Solution, x: FloatArray) -> Array:
         """Return raw outputs (m, C)."""
         return solution.outputs(x)
+
+    def outputs_and_leverages(self, solution: Solution, x: FloatArray) -> tuple[Array, FloatArray]:
+        """Return raw outputs (m, C) and leverages, float64 (m,)."""
+        return solution.outputs_and_leverages(x)
 
     def left_alone(
         self, solution: Solution, x: FloatArray, labels: IntArray, weights: FloatArray | None
@@ -53,14 +53,14 @@ class OnGpu:
         """Return builders of sums on the device."""
         return [_GpuSums(self, centre, width) for _ in range(count)]
 
-    def leverages(self, solution: Solution, x: FloatArray) -> FloatArray:
-        """Return leverages, float64 (m,)."""
-        return fetch(self._leverages(solution, x))
-
     def outputs(self, solution: Solution, x: FloatArray) -> Array:
         """Return raw outputs (m, C), a tensor."""
         mean, bias, weights, _ = self._solution(solution, x)
         return (self.on(x) - mean) @ weights + bias
+
+    def outputs_and_leverages(self, solution: Solution, x: FloatArray) -> tuple[Array, FloatArray]:
+        """Return raw outputs (m, C), a tensor, and leverages, float64 (m,)."""
+        return self.outputs(solution, x), fetch(self._leverages(solution, x))
 
     def left_alone(
         self, solution: Solution, x: FloatArray, labels: IntArray, weights: FloatArray | None
@@ -250,9 +250,10 @@ class Target:
         self, products: Products, rows: IntArray, x: FloatArray, solution: Solution, weights: FloatArray | None
     ) -> tuple[Array, FloatArray]:
         """Return the outputs of each row without this row, by its residual divided by its gap, and the gaps."""
-        y, gap = self.of(rows), 1.0 - products.leverages(solution, x)
+        outputs, leverages = products.outputs_and_leverages(solution, x)
+        y, gap = self.of(rows), 1.0 - leverages
         with np.errstate(divide="ignore", invalid="ignore"):  # the caller handles a gap of 0
-            return y - (y - fetch(products.outputs(solution, x))) / gap[:, None], gap
+            return y - (y - fetch(outputs)) / gap[:, None], gap
 
     def squares(self, rows: IntArray, weights: FloatArray | None) -> float:
         """Return the sum of squares of the centred and scaled targets."""

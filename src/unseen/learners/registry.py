@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import signature
 from typing import Any
 
+from unseen.core.checks import check_options
 from unseen.core.protocols import Data, Learner
 from unseen.core.registry import Registry, parse_spec
 from unseen.errors import ArgumentError, MissingDependencyError
 from unseen.learners.base import ESTIMATORS
 from unseen.learners.ridge import RidgeLearner
 from unseen.learners.softmax import SoftmaxLearner, softmax_or_ridge
-from unseen.learners.torch.recipe import PRESETS
+from unseen.learners.torch import PRESETS, Recipe, TorchLearner
 
 # A maker takes the data set and the options of the spec, and returns a learner.
 Maker = Callable[[Data, Mapping[str, Any]], Learner]
@@ -23,8 +24,6 @@ Maker = Callable[[Data, Mapping[str, Any]], Learner]
 LEARNERS: Registry[Maker] = Registry("learner", "unseen.learners")
 
 DEFAULTS = {"image": "convnet", "vector": "logistic", "text": "tfidf", "table": "hist_gradient_boosting"}
-
-TARGETS = {**DEFAULTS, "image": "ridge", "vector": "ridge"}  # where there is a regression target
 
 STEPS, MOST_EPOCHS = 500, 200  # of the network on few images
 
@@ -41,7 +40,7 @@ def default_learner(data: Data) -> str:
     'convnet:epochs=16'
     """
     if data.targets is not None:
-        return TARGETS[data.kind]
+        return "ridge" if data.kind in ("image", "vector") else DEFAULTS[data.kind]
     if data.kind != "image":
         return DEFAULTS[data.kind]
     preset = PRESETS[DEFAULTS["image"]]
@@ -116,12 +115,13 @@ def _make_learner(spec: Any, data: Data) -> Learner:
         return _wrap_estimator(_make_estimator(place), made_by=place)
     name, options = parse_spec(rest)
     if place:
-        return _make_torch(spec.removeprefix("torch:"), lambda recipe: recipe(network=place, **options))
+        recipe: dict[str, Any] = {"network": place, **options}
+        return _make_torch(spec.removeprefix("torch:"), Recipe(**recipe))
     return LEARNERS.get(name)(data, options)
 
 
 def _split(spec: str) -> tuple[str, str]:
-    """Return the `module:function` that a spec names, or an empty text; and the name and options of all else."""
+    """Split a spec into the `module:function` that it imports, or an empty text, and a name with options."""
     prefix, _, rest = spec.partition(":")
     if prefix not in ("sklearn", "torch"):
         return "", spec
@@ -131,17 +131,11 @@ def _split(spec: str) -> tuple[str, str]:
     return (place, f"x:{options}") if "=" in options else (rest, "x")
 
 
-def _check_options(name: str, options: Mapping[str, Any], known: Collection[str]) -> None:
-    for option in options:
-        if option not in known:
-            raise ArgumentError(f"learner {name!r} has no option {option!r}; its options: {', '.join(known)}")
-
-
 def _make_preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:
     learners = import_module("unseen.learners.sklearn")
     estimator = getattr(learners, name)(data)
     own = learners.last_step(estimator)
-    _check_options(name, options, sorted(own.get_params(deep=False)))
+    check_options(f"learner {name!r}", options, sorted(own.get_params(deep=False)))
     own.set_params(**options)
     return _wrap_estimator(estimator, frames=False)  # its encoder finds columns by their positions in `Data.take`
 
@@ -153,25 +147,23 @@ def _wrap_estimator(estimator: Any, made_by: str | None = None, *, frames: bool 
 
 
 def _make_ridge(data: Data, options: Mapping[str, Any]) -> Learner:
-    _check_options("ridge", options, signature(RidgeLearner).parameters)
+    check_options("learner 'ridge'", options, signature(RidgeLearner).parameters)
     return RidgeLearner(**options)
 
 
 def _make_softmax(data: Data, options: Mapping[str, Any]) -> Learner:
-    _check_options("softmax", options, signature(SoftmaxLearner).parameters)
+    check_options("learner 'softmax'", options, signature(SoftmaxLearner).parameters)
     return softmax_or_ridge(data, SoftmaxLearner(**options))
 
 
-def _make_torch(name: str, make_recipe: Callable[[Any], Any]) -> Learner:
-    if find_spec("torch") is None:  # not imported here, because its package first sets how torch threads wait
+def _make_torch(name: str, recipe: Recipe) -> Learner:
+    if find_spec("torch") is None:
         raise MissingDependencyError("torch", f"the learner {name!r}", extra="torch")
-    package = import_module("unseen.learners.torch")
-    learner: Learner = package.TorchLearner(make_recipe(package.Recipe))
-    return learner
+    return TorchLearner(recipe)
 
 
 def _make_torch_preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:
-    return _make_torch(name, lambda recipe: recipe.named(name, **options))
+    return _make_torch(name, Recipe.named(name, **options))
 
 
 def _make_estimator(place: str) -> Any:

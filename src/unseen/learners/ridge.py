@@ -19,6 +19,7 @@ import numpy as np
 
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.checks import one_of
 from unseen.core.closed_form import EveryLam, Solution
 from unseen.core.exposure import SIDES, Fit, Observation, Plan
 from unseen.core.plans import Folds
@@ -150,9 +151,9 @@ class RidgeLearner(Learner):
     ) -> None:
         self.lam = check_positive("lam", lam)
         self.temperature = check_positive("temperature", temperature)
-        self.class_weights = _check_choice("class_weights", class_weights, ("none", "balanced"))
-        self.precision = _check_choice("precision", precision, ("float64", "float32"))
-        self.device = device
+        one_of("class_weights", class_weights, ("none", "balanced"))
+        one_of("precision", precision, ("float64", "float32"))
+        self.class_weights, self.precision, self.device = class_weights, precision, device
         self._of_target = False
         self._products = make_products(device)
         self._known: SumCache | None = None  # the sums of one data set at a time
@@ -234,7 +235,8 @@ class RidgeLearner(Learner):
         if INFLUENCE & wanted and fit.folds is not None:
             raise ArgumentError(_LEAVE_ONE_OUT)
         trained = np.sort(np.concatenate([fit.train, fit.unseen]))
-        return Passes(*self._prepare(data, fit, trained, seed), fit, wanted)
+        rows, lam, temperature = self._prepare(data, fit, trained, seed)
+        return Passes(rows, lam, temperature, fit, wanted)
 
     def _prepare(self, data: Data, fit: Fit, trained: IntArray, seed: int) -> tuple[RowReader, float, float]:
         """Return the reader of the rows, lambda and the temperature."""
@@ -268,9 +270,3 @@ def _judge(
 
 _LEAVE_ONE_OUT = "scores 'leverage' and 'cooks_distance' need the plan leave_one_out()"
 _OPTIONS = ("lam", "temperature", "class_weights", "precision", "device")
-
-
-def _check_choice(name: str, value: str, known: tuple[str, ...]) -> str:
-    if value not in known:
-        raise ArgumentError(f"{name} must be {' or '.join(map(repr, known))}, got {value!r}")
-    return value

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from unseen.core import seeds
-from unseen.core.arrays import IntArray, is_tensor, of_tensor, unmasked
+from unseen.core.arrays import IntArray, as_numpy, is_tensor, of_tensor, unmasked
 from unseen.core.exposure import SIDES, Fit, Observation, Side
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.threads import short_spins
@@ -257,7 +257,7 @@ def predictions(output: Any, ids: npt.NDArray[Any], who: str) -> npt.NDArray[np.
     Traceback (most recent call last):
     unseen.errors.DataError: mine: predict must give finite numbers, but gives inf for id 8
     """
-    values = np.asarray(of_tensor(output, who) if is_tensor(output) else unmasked(output, who))
+    values = as_numpy(output, who)
     if values.dtype.kind not in "biuf" or values.shape not in ((len(ids),), (len(ids), 1)):
         raise DataError(
             f"{who}: predict must give one number for each of {len(ids)} samples, got shape {values.shape} of "

@@ -22,7 +22,7 @@ from scipy.linalg import LinAlgError
 from scipy.special import logsumexp
 
 from unseen.core import seeds
-from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.arrays import FloatArray, IntArray, pack, unpack
 from unseen.core.exposure import SIDES, Fit, Observation, Plan
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.errors import DataError, warn
@@ -34,10 +34,8 @@ from unseen.learners.base import (
     check_two_classes,
     check_vectors,
     find_groups,
-    pack,
     refuse_target,
     split_whole_groups,
-    unpack,
 )
 from unseen.learners.newton import Block, Problem, leave_out_each, leave_out_group
 from unseen.learners.ridge import RidgeLearner
@@ -302,12 +300,7 @@ class GroupModels:
     def __post_init__(self) -> None:
         self._groups = groups = LeftOut(self.rows.data, self.fit)
         self._trained = self._choose_trained()
-        for group in np.flatnonzero(self._trained).tolist():
-            if len(np.unique(self.rows.data.labels[groups.without(group)])) < 2:
-                raise DataError(
-                    f"softmax cannot judge a group of {groups.sizes[group]:,} samples in fit {self.fit.name}: without "
-                    "them, the samples are of fewer than 2 classes"
-                )
+        groups.check_rest(self.rows.data, np.flatnonzero(self._trained).tolist(), 2, "softmax")
 
     def run(self, sink: Sink) -> None:
         """Push the predictions of each model for its group; continue from the checkpoint if there is one."""

@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core import seeds
-from unseen.core.arrays import FloatArray, IdArray, IntArray, is_tensor, of_tensor, refuse_sparse, unmasked
-from unseen.core.table import Direction, ScoreTable
+from unseen.core.arrays import FloatArray, IdArray, IntArray, as_numpy, refuse_sparse
+from unseen.core.checks import is_integer, one_of
+from unseen.core.table import DIRECTIONS, Direction, ScoreTable
 from unseen.errors import ArgumentError, DataError, some
 from unseen.scores import alignment
 
@@ -183,10 +184,14 @@ def largest(values: FloatArray, count: int) -> IntArray:
     return smallest(-values, count)
 
 
-def one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    """Refuse an option whose value is not one of the allowed ones."""
-    if value not in allowed:
-        raise ArgumentError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+def largest_first(values: FloatArray, count: int) -> IntArray:
+    """Return the positions of the `count` largest values, the largest first; ties in their order.
+
+    >>> largest_first(np.array([3.0, 1.0, 2.0, 3.0, 2.0]), 3).tolist()
+    [0, 3, 2]
+    """
+    at = largest(values, count)
+    return at[np.argsort(-values[at], kind="stable")]
 
 
 # ---- from the inputs of a rule to its pool --------------------------------------------------------------------------
@@ -201,9 +206,9 @@ class RuleInputs:
     labels: npt.NDArray[Any] | None  # (n,) or None
     features: npt.NDArray[Any] | None  # (n, d) or None
     confidence: FloatArray | None  # float64 (n,) or None
-    second: ScoreTable | None = None  # the table with the one second score that the rule named, or None
+    second: ScoreTable | None  # the table with the one second score that the rule named, or None
     # Float64 (n,) each: the further scores that the rule reads where the table has them.
-    beside: dict[str, FloatArray] = field(default_factory=dict)
+    beside: dict[str, FloatArray]
 
     @property
     def ids(self) -> IdArray:
@@ -224,7 +229,7 @@ class RuleInputs:
 def as_array(name: str, value: Any, *, text: bool = False) -> npt.NDArray[Any]:
     """Return a NumPy array of numbers (or text) from any array-like; copy a torch tensor to the CPU."""
     refuse_sparse(value, name)
-    array = of_tensor(value, name) if is_tensor(value) else np.asarray(unmasked(value, name))
+    array = as_numpy(value, name)
     if array.dtype.kind not in ("biufUS" if text else "biuf"):
         kind = "numbers or text" if text else "numbers"
         raise ArgumentError(f"{name} must be an array of {kind}, got dtype {array.dtype}")
@@ -332,7 +337,7 @@ def _make_table(rule: Rule, scores: ScoreTable | npt.ArrayLike | int, direction:
     if np.ndim(as_array("scores", scores)) == 0:
         if rule.reads != "nothing":
             raise ArgumentError(f"rule {rule.name} needs a score of every sample, got {scores!r}")
-        if isinstance(scores, bool) or not isinstance(scores, (int, np.integer)) or scores < 1:
+        if not is_integer(scores) or scores < 1:
             raise ArgumentError(f"scores must be a score table, an array or the number of samples, got {scores!r}")
         return ScoreTable.unscored(np.arange(scores), np.zeros(scores, np.int64), ())
     if rule.reads == "nothing":
@@ -345,7 +350,7 @@ def _make_table(rule: Rule, scores: ScoreTable | npt.ArrayLike | int, direction:
     array = as_array("scores", scores)
     if array.ndim != 1:
         raise ArgumentError(f"scores must have shape (n,), got {array.shape}; for repeats use ScoreTable.of")
-    one_of("direction", direction, ("harder", "easier", "worth"))
+    one_of("direction", direction, DIRECTIONS)
     return ScoreTable.of("scores", array, direction=direction)  # type: ignore[arg-type]
 
 

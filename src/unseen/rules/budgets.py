@@ -9,12 +9,13 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal, InvalidOperation
 from fractions import Fraction
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.checks import is_integer, is_number
 from unseen.errors import ArgumentError, BudgetError, some
 
 
@@ -34,7 +35,7 @@ def budget(n: int, *, keep: float | None = None, prune: float | None = None) -> 
         given = "none" if keep is None else f"keep={keep!r} and prune={prune!r}"
         raise BudgetError(f"give exactly one of keep= and prune=, got {given}")
     name, value = ("keep", keep) if prune is None else ("prune", prune)
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if not is_number(value):
         raise BudgetError(f"{name} must be an int (a count) or a float (a fraction), got {value!r}")
     if isinstance(value, Integral):
         kept = int(value) if name == "keep" else n - int(value)
@@ -46,8 +47,7 @@ def budget(n: int, *, keep: float | None = None, prune: float | None = None) -> 
     if not (0 < fraction <= 1 if name == "keep" else 0 <= fraction < 1):
         allowed = "(0, 1]" if name == "keep" else "[0, 1)"
         raise BudgetError(f"{name} as a fraction must be in {allowed}, got {fraction!r}; a count must be an int")
-    # str() gives the shortest decimal that means this float, of NumPy's floats too: 0.29, not 0.28999...
-    part = Decimal(str(value)) if name == "keep" else 1 - Decimal(str(value))
+    part = _as_decimal(value) if name == "keep" else 1 - _as_decimal(value)
     kept = int((part * n).to_integral_value(ROUND_HALF_UP))
     if kept < 1:
         raise BudgetError(f"{name}={fraction!r} of {n} samples keeps 0; at least one must stay")
@@ -97,12 +97,17 @@ def share(fraction: float, n: int) -> int:
     >>> share(0.3, 10), share(0.29, 50)
     (3, 14)
     """
-    return int((Decimal(str(fraction)) * n).to_integral_value(ROUND_FLOOR))
+    return int((_as_decimal(fraction) * n).to_integral_value(ROUND_FLOOR))
+
+
+def _as_decimal(value: float | Fraction) -> Decimal:
+    """Return the shortest decimal that means this float, of NumPy's floats too: 0.29, not 0.28999..."""
+    return Decimal(value.numerator) / value.denominator if isinstance(value, Fraction) else Decimal(str(value))
 
 
 def check_share(name: str, value: float) -> None:
     """Refuse an option that is not a fraction in [0, 1)."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < 1:
+    if not is_number(value) or not 0 <= value < 1:
         raise ArgumentError(f"{name} must be a fraction in [0, 1), got {value!r}")
 
 
@@ -196,7 +201,7 @@ def explicit_counts(
         what = f"unknown: {some(unknown)}" if unknown else f"missing: {some(missing)} (0 lets a class drop out)"
         raise BudgetError(f"quota must name every class once; {what if unknown or missing else 'a class occurs twice'}")
     for i, count in given.items():
-        if isinstance(count, bool) or not isinstance(count, Integral) or not 0 <= count <= sizes[i]:
+        if not is_integer(count) or not 0 <= count <= sizes[i]:
             raise BudgetError(f"quota of class {names[i]} must be an integer in 0..{sizes[i]}, got {count!r}")
     if sum(given.values()) != budget:
         raise BudgetError(f"the quotas add up to {sum(given.values())}, but the budget is {budget}")

@@ -10,17 +10,18 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from numbers import Integral
 from typing import Any, Literal, TypedDict, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from unseen.core import seeds
 from unseen.core.arrays import IntArray
+from unseen.core.checks import one_of
 from unseen.core.coreset import Coreset
 from unseen.core.table import Direction, ScoreTable
 from unseen.errors import ArgumentError, BudgetError
-from unseen.rules.base import Align, Pick, Pool, Rule, RuleInputs, gather, make_pool, mark_wrong, one_of
+from unseen.rules.base import Align, Pick, Pool, Rule, RuleInputs, gather, make_pool, mark_wrong
 from unseen.rules.budgets import QUOTAS, Quota, allocate, class_weights, explicit_counts
 from unseen.rules.budgets import budget as budget_of
 
@@ -77,8 +78,7 @@ def choose(
     """
     check_reading(rule, align, nan)
     check_quota(rule, quota)
-    if isinstance(seed, bool) or not isinstance(seed, Integral):
-        raise ArgumentError(f"seed must be an integer, got {seed!r}")
+    seed = seeds.checked(seed)
     given = gather(rule, scores, score, labels, features, direction, mean_confidence)
     rule.check(given.direction)
     if keep is None and prune is None and isinstance(quota, Mapping):
@@ -92,7 +92,7 @@ def choose(
         "options": rule.options(),
         "budget": budget,
         "n": len(given.ids),
-        "seed": int(seed),
+        "seed": seed,
         "align": align or (rule.aligns[0] if rule.aligns else None),
         "nan": nan,
         "quota": {part.name: part.budget for part in parts} if quota is not None else None,

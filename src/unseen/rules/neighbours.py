@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, Literal, TypeAlias, Unpack
 
 import numpy as np
@@ -16,10 +15,10 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.checks import at_least, is_number, one_of
 from unseen.core.coreset import Coreset
-from unseen.core.exposure import at_least
 from unseen.errors import ArgumentError, import_optional
-from unseen.rules.base import Pick, Pool, Rule, one_of
+from unseen.rules.base import Pick, Pool, Rule
 from unseen.rules.choosing import Scores, Shared, choose, show_shared_keywords
 
 Metric: TypeAlias = Literal["euclidean", "cosine"]
@@ -329,7 +328,7 @@ def _check_graph(k: int, metric: object, ann: object, **not_negative: object) ->
     one_of("metric", metric, ("euclidean", "cosine"))
     one_of("ann", ann, (True, False, None))
     for name, value in not_negative.items():
-        if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < np.inf:
+        if not is_number(value) or not 0 <= value < np.inf:
             raise ArgumentError(f"{name} must be a number of at least 0, got {value!r}")
 
 

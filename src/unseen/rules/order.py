@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any, Literal, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.checks import is_integer, is_number, one_of
 from unseen.core.closed_form import Solution, Summing, Sums, left_alone, solve
 from unseen.core.coreset import Coreset
 from unseen.core.table import Direction
 from unseen.errors import ArgumentError
-from unseen.rules.base import Pick, Pool, Rule, largest, one_of
+from unseen.rules.base import Pick, Pool, Rule, largest_first
 from unseen.rules.budgets import check_share, share
 from unseen.rules.choosing import Scores, Shared, choose, show_shared_keywords
 
@@ -58,14 +58,14 @@ class Top(Rule):
         values = pool.need("values")
         if self.first == "easy":
             values = -values
-        return Pick(_sort_descending(values, largest(values, budget)), ordered=True)
+        return Pick(largest_first(values, budget), ordered=True)
 
 
 @dataclass(frozen=True)
 class Window(Rule):
     """Keep a window of the difficulty order, at an offset from the hard end.
 
-    Cost: O(n), and the sort of what is kept.
+    Cost: O(n), and the sort of what is skipped and kept.
 
     Fails: Where the offset does not suit the data: none is best on clean digits, 0.3 on CIFAR-10, and no one value for
     all rates (benchmarks/quality/results.md). `bws` looks for it.
@@ -80,7 +80,7 @@ class Window(Rule):
     source = "Choi et al. 2024 (BWS, arXiv 2406.03057), which also searches the offset"
 
     def __post_init__(self) -> None:
-        if isinstance(self.offset, bool) or not isinstance(self.offset, Integral):
+        if not is_integer(self.offset):
             check_share("offset (unless an int, a count)", self.offset)
         elif self.offset < 0:
             raise ArgumentError(f"offset as a count must be at least 0, got {self.offset}")
@@ -95,20 +95,11 @@ class Window(Rule):
 
     def pick(self, pool: Pool, budget: int) -> Pick:
         """Pick the window, hardest first."""
-        values = pool.need("values")
-        skipped = self._count_skipped(len(values))
-        inside = np.zeros(len(values), bool)
-        inside[largest(values, skipped + budget)] = True
-        inside[largest(values, skipped)] = False
-        return Pick(_sort_descending(values, np.flatnonzero(inside)), ordered=True)
+        skipped = self._count_skipped(len(pool))
+        return Pick(largest_first(pool.need("values"), skipped + budget)[skipped:], ordered=True)
 
     def _count_skipped(self, m: int) -> int:
-        return int(self.offset) if isinstance(self.offset, Integral) else share(self.offset, m)
-
-
-def _sort_descending(values: FloatArray, at: IntArray) -> IntArray:
-    # `at` ascends and the sort is stable, so equal values stay in the order of their ids.
-    return at[np.argsort(-values[at], kind="stable")]
+        return int(self.offset) if is_integer(self.offset) else share(self.offset, m)
 
 
 # ---- the best window -----------------------------------------------------------------------------------------------
@@ -149,9 +140,9 @@ class BestWindow(Rule):
     source = "after Choi et al. 2024 (BWS, arXiv 2406.03057), which rates on all, members as fitted"
 
     def __post_init__(self) -> None:
-        if isinstance(self.steps, bool) or not isinstance(self.steps, Integral) or not 1 <= self.steps <= 1000:
+        if not is_integer(self.steps) or not 1 <= self.steps <= 1000:
             raise ArgumentError(f"steps must be an integer in 1..1000, got {self.steps!r}")
-        if isinstance(self.lam, bool) or not isinstance(self.lam, Real) or not 0 < self.lam < float("inf"):
+        if not is_number(self.lam) or not 0 < self.lam < np.inf:
             raise ArgumentError(f"lam must be a number above 0, in mean eigenvalues, got {self.lam!r}")
         one_of("over", self.over, ("left_out", "all"))
 
@@ -221,9 +212,10 @@ def _solve_windows(
             sums.add_labels(x[block].astype(np.float64), codes[block])
         return sums.sums()
 
-    before, sums, largest = -size, Sums.zero(centre, classes), 0.0
+    sums: Sums | None = None
+    before, largest = 0, 0.0
     for offset in offsets:
-        if offset - before >= size:
+        if sums is None or offset - before >= size:
             sums = sum_products(order[offset : offset + size])
         else:
             sums = sums + sum_products(order[before + size : offset + size]) - sum_products(order[before:offset])
@@ -239,7 +231,8 @@ def _count_right_inside(x: npt.NDArray[Any], codes: IntArray, window: IntArray, 
     right = 0
     for _, rows in _blocks(x, window):
         inputs = x[rows].astype(np.float64)
-        outputs, gap = left_alone(solution.outputs(inputs), codes[rows], solution.leverages(inputs))
+        outputs, leverages = solution.outputs_and_leverages(inputs)
+        outputs, gap = left_alone(outputs, codes[rows], leverages)
         right += int(np.count_nonzero((np.argmax(outputs, axis=1) == codes[rows]) & (gap > _LEAST_GAP)))
     return right
 

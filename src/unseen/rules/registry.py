@@ -25,7 +25,7 @@ from unseen.rules.cover import Herding, KCenter, Moderate
 from unseen.rules.neighbours import Dedup, Graph, Infomax
 from unseen.rules.order import BestWindow, Top, Window
 from unseen.rules.sampling import Beta, Random, Stratified, Trimmed
-from unseen.scores.alignment import SUFFIX
+from unseen.scores.alignment import Tempered
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.streaming import Score
 from unseen.scores.two_sided import MEMORIZATION
@@ -289,7 +289,7 @@ class Choice:
 
     def column(self, score: str) -> str:
         """Return the name of the table's column that is read for this score."""
-        return score + SUFFIX if self.tempered and not score.endswith(SUFFIX) else score
+        return score + Tempered.suffix if self.tempered and not score.endswith(Tempered.suffix) else score
 
     def columns(self, score: str, plan: Plan) -> list[str]:
         """Name the columns of the table that are read: of the score, and the further scores of the rule."""

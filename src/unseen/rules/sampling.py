@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Literal, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.checks import is_integer, is_number, one_of
 from unseen.core.coreset import Coreset
 from unseen.core.table import Direction, ScoreTable
 from unseen.errors import ArgumentError, some
-from unseen.rules.base import Align, Pick, Pool, Rule, largest, one_of, smallest
+from unseen.rules.base import Align, Pick, Pool, Rule, largest, largest_first, smallest
 from unseen.rules.budgets import check_share, share
 from unseen.rules.choosing import Scores, Shared, choose, show_shared_keywords
 from unseen.scores.label_quality import LABEL_ISSUE
@@ -83,7 +83,7 @@ class Trimmed(Rule):
     source = "own, for squared residuals (benchmarks/quality/results.md)"
 
     def __post_init__(self) -> None:
-        if isinstance(self.times, bool) or not isinstance(self.times, Real) or not self.times > 1:
+        if not is_number(self.times) or not self.times > 1:
             raise ArgumentError(f"times must be a number above 1, got {self.times!r}")
 
     def pick(self, pool: Pool, budget: int) -> Pick:
@@ -135,7 +135,7 @@ class Beta(Rule):
     source = "Cho et al. 2025 (DUAL, arXiv 2502.06905); c = 4 (CIFAR-100), 11 (ImageNet)"
 
     def __post_init__(self) -> None:
-        if isinstance(self.c, bool) or not isinstance(self.c, Real) or not 0 < self.c < np.inf:
+        if not is_number(self.c) or not 0 < self.c < np.inf:
             raise ArgumentError(f"c must be a positive number, got {self.c!r}")
 
     def pick(self, pool: Pool, budget: int) -> Pick:
@@ -152,8 +152,8 @@ class Beta(Rule):
         positive = values > 0
         weighed = noise[positive] + (a - 1) * np.log(confidence[positive]) + (b - 1) * np.log1p(-confidence[positive])
         weighed += np.log(values[positive])
-        drawn = _take_heaviest(np.flatnonzero(positive), weighed, budget)
-        rest = _take_heaviest(np.flatnonzero(~positive), noise[~positive], budget - len(drawn))
+        drawn = np.flatnonzero(positive)[largest_first(weighed, budget)]
+        rest = np.flatnonzero(~positive)[largest_first(noise[~positive], budget - len(drawn))]
         return Pick(np.concatenate([drawn, rest]), ordered=True)
 
 
@@ -168,11 +168,6 @@ def beta_parameters(scores: FloatArray, confidence: FloatArray, *, pruned: float
     mu = float(np.clip(confidence[largest(scores, _HARDEST)].mean(), 0, 1))
     b = max(15 * (1 - mu) * (1 - pruned**c), 1.0)
     return _SUM - b, b
-
-
-def _take_heaviest(rows: IntArray, weights: FloatArray, count: int) -> IntArray:
-    at = largest(weights, count)
-    return rows[at[np.argsort(-weights[at], kind="stable")]]
 
 
 # ---- coverage-centric selection (CCS): drop the hardest share, cut the rest in strata, draw from all of them -------
@@ -229,7 +224,7 @@ class Stratified(Rule):
             if isinstance(self.cutoff, str):
                 raise ArgumentError(f"cutoff must be a fraction in [0, 1), 'auto' or 'error', got {self.cutoff!r}")
             check_share("cutoff", self.cutoff)
-        if isinstance(self.strata, bool) or not isinstance(self.strata, Integral) or not 1 <= self.strata <= 65_535:
+        if not is_integer(self.strata) or not 1 <= self.strata <= 65_535:
             raise ArgumentError(f"strata must be an integer in 1..65535, got {self.strata!r}")
         if self.cutoff_by is not None and self.cutoff == 0:
             raise ArgumentError("cutoff_by changes nothing while cutoff is 0; give a cutoff or leave cutoff_by out")

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from unseen.core.arrays import Array, check_real, dense, is_tensor, unmasked
+from unseen.core.arrays import Array, as_numpy, check_real, dense, is_tensor, unmasked
+from unseen.core.checks import one_of
 from unseen.core.threads import for_each
 from unseen.errors import ArgumentError, some
 
@@ -40,20 +41,10 @@ def as_array(x: Array, name: str = "an array") -> Array:
     return dense(x, name) if is_tensor(x) else np.asarray(unmasked(x, name))
 
 
-def to_numpy(x: Array) -> npt.NDArray[Any]:
-    """Convert to a NumPy array in main memory; bfloat16, which NumPy lacks, becomes float64."""
-    x = as_array(x)
-    if not is_tensor(x):
-        return np.asarray(x)
-    x = x.cpu()
-    array: npt.NDArray[Any] = (x.double() if x.dtype == namespace(x).bfloat16 else x).numpy()
-    return array
-
-
 def like(x: Array, model: Array) -> Array:
     """Convert `x` to the kind of array that `model` is, on the same device."""
     if not is_tensor(model):
-        return to_numpy(x)
+        return as_numpy(x)
     if isinstance(x, np.ndarray) and not x.flags.writeable:
         x = x.copy()  # torch warns of read-only memory
     return namespace(model).as_tensor(x, device=model.device)
@@ -154,14 +145,14 @@ def deviation(x: Array, axis: int = 0) -> Array:
     return xp.sqrt(xp.sum(centred * centred, axis=axis) / (x.shape[axis] - 1))
 
 
-def checked(logits: Array, labels: Array | None, *, name: str = "logits", ndim: int = 2) -> tuple[Array, Array]:
-    """Check logits (..., n, C) and labels; return them as arrays of one kind, labels as int64.
+def checked(logits: Array, labels: Array | None, *, name: str = "logits") -> tuple[Array, Array]:
+    """Check logits (n, C), or under any other name (..., n, C), and labels; return them as arrays of one kind.
 
-    Labels of None (label-free scores) become zeros.
+    Labels become int64, and zeros where there are none (label-free scores).
     """
     logits = as_array(logits, name)
     shape = {"logits": "(n, C)", "history": "(T, n, C)"}.get(name, "(R, n, C)")
-    if logits.ndim != ndim or logits.shape[-1] < 2:
+    if logits.ndim != (2 if name == "logits" else 3) or logits.shape[-1] < 2:
         raise ArgumentError(f"{name} must be {shape} with at least 2 classes, got shape {tuple(logits.shape)}")
     check_finite(logits, name)
     n, classes = logits.shape[-2:]
@@ -175,14 +166,14 @@ def check_finite(values: Array, name: str) -> None:
     finite = namespace(values).isfinite(values)
     if bool(finite.all()):
         return
-    bad = np.argwhere(~to_numpy(finite).all(axis=-1))
+    bad = np.argwhere(~as_numpy(finite).all(axis=-1))
     where = [str(tuple(at.tolist())) if len(at) > 1 else str(at[0]) for at in bad]
     raise ArgumentError(f"{name} must be finite, but NaN or infinity is at sample {some(where)}")
 
 
 def checked_labels(labels: Array, n: int, classes: int) -> npt.NDArray[np.int64]:
     """Check labels and convert them to int64 (n,), each in 0 .. C - 1."""
-    own = to_numpy(as_array(labels, "labels"))
+    own = as_numpy(as_array(labels, "labels"))
     if own.shape != (n,):
         raise ArgumentError(f"labels must be (n,) = ({n},), one a sample, got shape {own.shape}")
     if own.dtype.kind not in "iu":
@@ -281,7 +272,10 @@ def is_correct(z: Array, y: Array) -> Array:
 
 def label_margin(space: Space) -> Kernel:
     """Return the kernel of the value of y less the largest other value, in that space."""
-    kernels: dict[str, Kernel] = {"probabilities": _probability_margin, "logits": _logit_margin}
-    if space not in kernels:
-        raise ArgumentError(f"space must be one of {sorted(kernels)}, got {space!r}")
-    return kernels[space]
+    one_of("space", space, ("probabilities", "logits"))
+    return _probability_margin if space == "probabilities" else _logit_margin
+
+
+def normalized_margin(z: Array, y: Array) -> Array:
+    """Compute (p_y - largest other p + 1) / 2."""
+    return (_probability_margin(z, y) + 1.0) / 2.0

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray, as_integers, check_real
+from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray, as_integers, as_numpy, check_real, pack, unpack
 from unseen.core.exposure import SIDES, Fit, Observation, Side
 from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, DataError, ExposureError, some
@@ -25,7 +25,7 @@ from unseen.scores import _backend as be
 from unseen.scores.label_quality import KEPT, PROBABILITIES, ROWS
 from unseen.scores.streaming import Score, State, rowwise
 
-STATE = "/state/"  # marks the pieces that hold the state of a score
+STATE = "/state"  # behind the prefix of the pieces that hold the state of a score
 
 
 class ScoreSink:
@@ -54,22 +54,21 @@ class ScoreSink:
         self.keep_probabilities = keep_probabilities
         width = classes if keep_probabilities else 0
         self._watch = {side: _Watch(fit.watch(side), labels, width if side == "unseen" else 0) for side in SIDES}
-        # The side as which a score reads a watch set: a one-sided score reads the scored side as its "unseen" side.
-        self._roles: dict[tuple[int, Side], Side] = {}
-        self._states: dict[tuple[int, Side], State] = {}
+        self._readings: list[_Reading] = []
         for index, score in enumerate(self.scores):
             for side in SIDES:
                 two_sided = len(score.sides) > 1
                 if len(fit.watch(side)) and (two_sided or side == scored_side):
-                    self._roles[index, side] = side if two_sided else "unseen"
-                    self._states[index, side] = score.start(self._roles[index, side], len(fit.watch(side)), classes)
+                    role: Side = side if two_sided else "unseen"
+                    state = score.start(role, len(fit.watch(side)), classes)
+                    self._readings.append(_Reading(index, score, side, role, state))
 
     def wants(self, side: Side, epoch: int, last: int) -> frozenset[str]:
         """Return the fields of an observation that some score reads on this side after this epoch."""
         wanted: set[str] = set()
-        for (index, of), role in self._roles.items():
-            if of == side and self.scores[index].wants(role, epoch, last):
-                wanted |= self.scores[index].needs
+        for reading in self._readings:
+            if reading.side == side and reading.score.wants(reading.role, epoch, last):
+                wanted |= reading.score.needs
         if wanted or (side == self.scored_side and epoch == last and len(self.fit.watch(side))):
             wanted.add("logits")
         return frozenset(wanted)
@@ -85,27 +84,27 @@ class ScoreSink:
         self._check_logits(side, observation)
         watch.advance(at, observation.epoch, observation.rows)
         labels = watch.labels[at]
-        for (index, of), role in self._roles.items():
-            if of == side:
-                self.scores[index].update(self._states[index, of], role, at, observation, labels)
+        for reading in self._readings:
+            if reading.side == side:
+                reading.score.update(reading.state, reading.role, at, observation, labels)
         if observation.logits is not None:
             logits = be.as_array(observation.logits)
-            watch.confidence[at] += be.to_numpy(rowwise(be.p_label, observation, labels))
-            watch.prediction[at] = be.to_numpy(logits.argmax(1))
+            watch.confidence[at] += as_numpy(rowwise(be.p_label, observation, labels))
+            watch.prediction[at] = as_numpy(logits.argmax(1))
             watch.judged[at] += 1
             if watch.logits.size:
-                watch.logits[at] = be.to_numpy(logits)
+                watch.logits[at] = as_numpy(logits)
 
     def _check_logits(self, side: Side, observation: Observation) -> None:
         """Refuse an observation without logits if some score needs them."""
         if observation.logits is not None:
             return
-        for (index, of), role in self._roles.items():
-            score = self.scores[index]
+        for reading in self._readings:
+            score = reading.score
             from_loss = score.from_loss and observation.loss is not None
-            if of != side or "logits" not in score.needs or from_loss:
+            if reading.side != side or "logits" not in score.needs or from_loss:
                 continue
-            if score.wants(role, observation.epoch, observation.epoch):
+            if score.wants(reading.role, observation.epoch, observation.epoch):
                 raise ArgumentError(
                     f"score {score.label!r} needs logits, but epoch {observation.epoch} of fit {self.fit.name} was "
                     "observed without them; pass logits, or ask for scores of a loss only (loss, holdout_gap, "
@@ -120,9 +119,11 @@ class ScoreSink:
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return everything taken so far, as named arrays."""
-        arrays = {f"watch/{side}/{name}": a for side in SIDES for name, a in self._watch[side].arrays().items()}
-        for (index, side), state in self._states.items():
-            arrays.update({f"score/{index}/{side}/{name}": array for name, array in state.items()})
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for side in SIDES:
+            arrays |= pack(f"watch/{side}", self._watch[side].arrays())
+        for reading in self._readings:
+            arrays |= pack(f"score/{reading.index}/{reading.side}", reading.state)
         return arrays
 
     def restore(self, state: Arrays) -> None:
@@ -130,9 +131,9 @@ class ScoreSink:
         for side in SIDES:
             for name, array in self._watch[side].arrays().items():
                 array[...] = state[f"watch/{side}/{name}"]
-        for (index, side), own in self._states.items():
-            for name in own:
-                own[name] = np.array(state[f"score/{index}/{side}/{name}"])
+        for reading in self._readings:
+            for name in reading.state:
+                reading.state[name] = np.array(state[f"score/{reading.index}/{reading.side}/{name}"])
 
     def result(self) -> dict[str, npt.NDArray[Any]]:
         """Return the measured quantities: `<index>/<side>/<quantity>`, `confidence`, `prediction` and probabilities."""
@@ -140,27 +141,25 @@ class ScoreSink:
 
     def joined(self, pieces: Arrays) -> dict[str, npt.NDArray[Any]]:
         """Compute the result from the pieces of all samples of the watch sets, in their order."""
-        arrays = {name: array for name, array in pieces.items() if STATE not in name}
-        for (index, _), role in self._roles.items():
-            start = f"{index}/{role}{STATE}"
-            state = {name.removeprefix(start): array for name, array in pieces.items() if name.startswith(start)}
+        arrays = {name: array for name, array in pieces.items() if f"{STATE}/" not in name}
+        for reading in self._readings:
+            start = f"{reading.index}/{reading.role}"
+            state = unpack(start + STATE, pieces)
             if state:
-                measured = self.scores[index].finish(state, role)
-                arrays.update({f"{index}/{role}/{name}": array for name, array in measured.items()})
+                arrays |= pack(start, reading.score.finish(state, reading.role))
         return arrays
 
     def pieces(self) -> dict[str, npt.NDArray[Any]]:
         """Return what each sample gives alone: its result, or the state of scores that compare samples."""
         arrays: dict[str, npt.NDArray[Any]] = {}
-        for side in {side for _, side in self._states} | {self.scored_side}:
+        for side in {reading.side for reading in self._readings} | {self.scored_side}:
             self._watch[side].complete(self.fit, side)
-        for (index, side), role in self._roles.items():
-            state = self._states[index, side]
-            score, start = self.scores[index], f"{index}/{role}"
-            if score.whole:
-                arrays.update({f"{start}{STATE}{name}": array for name, array in state.items()})
+        for reading in self._readings:
+            start = f"{reading.index}/{reading.role}"
+            if reading.score.whole:
+                arrays |= pack(start + STATE, reading.state)
             else:
-                arrays.update({f"{start}/{name}": array for name, array in score.finish(state, role).items()})
+                arrays |= pack(start, reading.score.finish(reading.state, reading.role))
         watch = self._watch[self.scored_side]
         if watch.judged.size and watch.judged.all():
             arrays["confidence"] = watch.confidence / watch.judged
@@ -168,6 +167,17 @@ class ScoreSink:
             if watch.logits.size:
                 arrays[PROBABILITIES], arrays[ROWS] = softmax(watch.logits, axis=1), watch.rows
         return arrays
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reading:
+    """A score and its state for one watch set."""
+
+    index: int  # of the score among the scores of the sink
+    score: Score
+    side: Side  # the watch set
+    role: Side  # the side as which the score reads it: one-sided scores read the scored side as their "unseen" one
+    state: State
 
 
 class _Watch:
@@ -250,7 +260,7 @@ def _check(observation: Observation, m: int, classes: int, fit: Fit) -> None:
         check_real(value, f"{name} of fit {fit.name}")
         if math.isfinite(float(value.sum())):  # a finite sum has finite entries; the exact test takes more passes
             continue
-        finite = be.to_numpy(be.namespace(value).isfinite(value).reshape(m, -1).all(1))
+        finite = as_numpy(be.namespace(value).isfinite(value).reshape(m, -1).all(1))
         if not finite.all():
             bad = np.asarray(observation.rows)[~finite]
             raise DataError(

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.arrays import Array, FloatArray, IntArray
+from unseen.core.arrays import Array, FloatArray, IntArray, as_numpy
 from unseen.core.exposure import Observation, Side
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
@@ -60,8 +60,8 @@ def align(
     >>> align(np.array([1.0, 5.0, 3.0, 0.1, 0.2]), np.array([0, 0, 0, 1, 1])).round(4).tolist()
     [0.1667, 0.8333, 0.5, 0.25, 0.75]
     """
-    raw = be.to_numpy(values).astype(np.float64)
-    rows, of = _pair_rows(raw, be.to_numpy(folds))
+    raw = as_numpy(values).astype(np.float64)
+    rows, of = _pair_rows(raw, as_numpy(folds))
     given = [name for name, it in (("function", function), ("logits", logits), ("labels", labels)) if it is not None]
     if how not in HOW:
         raise ArgumentError(f"how must be one of {HOW}, got {how!r}")
@@ -71,7 +71,7 @@ def align(
                 "how='temperature' rescales logits, so scores alone do not suffice; pass function=, logits= and "
                 f"labels= too (got {', '.join(given) or 'none of them'}), or use how='rank' or 'none'"
             )
-        aligned = _score_tempered(rows, of, function, be.to_numpy(logits), be.to_numpy(labels))
+        aligned = _score_tempered(rows, of, function, as_numpy(logits), as_numpy(labels))
     elif given:
         raise ArgumentError(f"{', '.join(given)} would change nothing with how={how!r}; leave out")
     elif how == "rank":
@@ -92,12 +92,12 @@ def temperatures(logits: Array, labels: Array, folds: Array) -> FloatArray:
     >>> temperatures(logits, np.array([0, 0, 1, 1]), np.zeros(4, int)).round(4).tolist()
     [3.641]
     """
-    of = be.to_numpy(folds)
+    of = as_numpy(folds)
     logits = be.as_array(logits)
     if of.shape != tuple(logits.shape[:1]) or of.dtype.kind not in "iu":
         raise ArgumentError(f"folds must be integers (n,) = {tuple(logits.shape[:1])}, got {of.dtype} {of.shape}")
     scored = of >= 0
-    z, y = be.checked(be.to_numpy(logits)[scored], be.to_numpy(labels)[scored])
+    z, y = be.checked(as_numpy(logits)[scored], as_numpy(labels)[scored])
     of = of[scored]
     fitted = np.full(int(of.max(initial=-1)) + 1, np.nan)
     for fold in np.unique(of):
@@ -149,7 +149,7 @@ def _score_tempered(
         scored = (fold_of >= 0) & ~np.isnan(rows[r])
         temperature = temperatures(logits[r], labels, np.where(scored, fold_of, -1))
         z = logits[r][scored] / temperature[fold_of[scored]][:, None]
-        out[r, scored] = be.to_numpy(function(z, labels[scored]))
+        out[r, scored] = as_numpy(function(z, labels[scored]))
     return out
 
 
@@ -187,9 +187,6 @@ def _rank_within_folds(values: FloatArray, folds: IntArray) -> FloatArray:
     return out
 
 
-SUFFIX = "@temperature"
-
-
 @dataclass(frozen=True)
 class Tempered(Wrapper):
     """A score of the last observation, such as `el2n`, from logits divided by the temperature of their fold.
@@ -202,7 +199,7 @@ class Tempered(Wrapper):
     """
 
     name = "tempered"
-    suffix = SUFFIX
+    suffix = "@temperature"
     whole = True
     formula = "the score of z / T, T fitted for each fold by held-out log loss"
     source = "Guo et al. 2017 (arXiv 1706.04599)"
@@ -224,7 +221,7 @@ class Tempered(Wrapper):
     def update(self, state: State, side: Side, at: IntArray, observation: Observation, labels: IntArray) -> None:
         """Replace earlier logits by these."""
         if observation.logits is not None:
-            state["logits"][at] = be.to_numpy(observation.logits)
+            state["logits"][at] = as_numpy(observation.logits)
             state["labels"][at] = labels
             state["count"][at] = 1
 
@@ -235,4 +232,4 @@ class Tempered(Wrapper):
         temperature = temperatures(state["logits"], state["labels"], np.zeros(m, np.int64))[0]
         rescaled = Observation(np.arange(m), 1, logits=state["logits"] / temperature)
         assert isinstance(self.of, Pointwise)
-        return {"value": be.to_numpy(self.of.measure(rescaled, state["labels"]))}
+        return {"value": as_numpy(self.of.measure(rescaled, state["labels"]))}

@@ -90,13 +90,16 @@ def play(score: Score, story: Story, *, split: Split | None = None, torch: bool 
     for group in groups:
         means: dict[Side, dict[str, npt.NDArray[Any]]] = {}
         for side in score.sides:
-            fits = [score.finish(_state(score, story, side, r, split, torch=torch), side) for r in group]
+            fits = [score.finish(_watch(score, story, side, r, split, torch=torch), side) for r in group]
             means[side] = {name: np.mean([fit[name] for fit in fits], axis=0) for name in fits[0]}
         scores.append(score.join(means))
     return np.stack(scores)
 
 
-def _state(score: Score, story: Story, side: Side, repeat: int, split: Split | None, *, torch: bool) -> State:
+def _watch(
+    score: Score, story: Story, side: Side, repeat: int = 0, split: Split | None = None, *, torch: bool = False
+) -> State:
+    """Return the state after all epochs of a repeat."""
     m, last = len(story.labels), story.epochs
     state = score.start(side, m, story.logits[side].shape[-1])
     for epoch in range(1, last + 1):
@@ -219,7 +222,7 @@ def _check_state(score: Score) -> None:
     for classes in (10 * CLASSES, 20 * CLASSES):
         story = Story.random(score, classes=classes)
         before = score.start("unseen", SAMPLES, classes)
-        after = _state(score, story, "unseen", 0, None, torch=False)
+        after = _watch(score, story, "unseen")
         for name, array in {**before, **after}.items():
             ensure(len(array) == SAMPLES, score, f"state {name!r} has one entry a sample", array.shape)
         sizes[classes] = sum(array.nbytes for array in after.values()) / SAMPLES
@@ -236,7 +239,7 @@ def _check_pieces(score: Score, story: Story) -> None:
     if score.whole:
         return
     for side in score.sides:
-        state, cut = _state(score, story, side, 0, None, torch=False), SAMPLES // 3
+        state, cut = _watch(score, story, side), SAMPLES // 3
         part = {name: array[:cut] for name, array in state.items()}
         for name, value in score.finish(part, side).items():
             rule = f"{name!r} of a sample does not depend on the others, or the score says whole = True"

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from unseen.core.arrays import Array, FloatArray, IntArray
+from unseen.core.arrays import Array, FloatArray, IntArray, as_numpy
 from unseen.core.exposure import Observation
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
@@ -33,7 +33,7 @@ class _MeanOver(Course):
     kernel: ClassVar[Any]  # what is measured of the logits, a `be.Kernel`
 
     def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
-        state["sum"][at] += be.to_numpy(rowwise(self.kernel, observation, labels))
+        state["sum"][at] += as_numpy(rowwise(self.kernel, observation, labels))
 
     def value(self, state: State) -> FloatArray:
         return np.asarray(state["sum"] / state["count"])
@@ -169,7 +169,7 @@ class Forgetting(Course):
 
     def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
         """Count the step from the last prediction to this one."""
-        right = be.to_numpy(rowwise(be.is_correct, observation, labels)) > 0
+        right = as_numpy(rowwise(be.is_correct, observation, labels)) > 0
         state["steps"][at] += state["right"][at] & ~right
         state["right"][at] = right
         state["learned"][at] |= right
@@ -214,7 +214,7 @@ class Variability(Course):
 
     def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
         """Update the mean, and add the squared deviation."""
-        p = be.to_numpy(rowwise(be.p_label, observation, labels))
+        p = as_numpy(rowwise(be.p_label, observation, labels))
         before = p - state["mean"][at]
         state["mean"][at] += before / (state["count"][at] + 1)
         state["squares"][at] += before * (p - state["mean"][at])
@@ -260,7 +260,7 @@ class _WindowMean(Windowed):
         return {"ring": np.zeros((m, self.window)), "sum": np.zeros(m)}
 
     def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
-        p = be.to_numpy(rowwise(be.p_label, observation, labels))
+        p = as_numpy(rowwise(be.p_label, observation, labels))
         full = at[_push(state["ring"], at, state["count"][at], p)]
         state["sum"][full] += self.statistic(state["ring"][full].T)
 
@@ -347,7 +347,6 @@ def tdds(
     (T, n, C) logits give float64 (n,), by the first `epochs` epochs, or all; labels are not read. T is at least
     `window`, the number J of epochs in a window, 3 or more; `decay`, in (0, 1], is the weight of the last window.
     `ArgumentError` says what does not fit.
-    `ArgumentError` says what does not fit.
 
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> tdds(history, window=3, decay=1.0).round(4).tolist()
@@ -421,7 +420,7 @@ class Tdds(Windowed):
         """Slide the window of KD, and update the running average with its unevenness."""
         kd = np.empty(len(at))
         for part in be.blocks(observation.logits):
-            after = be.to_numpy(be.log_softmax(be.class_first(be.as_array(observation.logits)[part])))
+            after = as_numpy(be.log_softmax(be.class_first(be.as_array(observation.logits)[part])))
             kd[part] = shift(state["log_p"][at[part]].T, after)
             state["log_p"][at[part]] = after.T
         known = state["count"][at] > 0  # the first observation has no predecessor

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from unseen.core.arrays import Array, FloatArray, IntArray, is_tensor
+from unseen.core.arrays import Array, FloatArray, IntArray, as_numpy, is_tensor
 from unseen.core.exposure import Observation, Side
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
@@ -63,7 +63,7 @@ def normalized_margin(logits: Array, labels: Array) -> Array:
     >>> normalized_margin(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
     [0.5, 0.1]
     """
-    return (be.rowwise(be.label_margin("probabilities"), *be.checked(logits, labels)) + 1.0) / 2.0
+    return be.rowwise(be.normalized_margin, *be.checked(logits, labels))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,14 +74,11 @@ class NormalizedMargin(Pointwise):
     """
 
     name = "normalized_margin"
+    kernel = staticmethod(be.normalized_margin)
     direction = "easier"
     low, high = 0.0, 1.0
     formula = "(p_y - max over others of p + 1) / 2"
     source = "Northcutt et al. 2021 (arXiv 1911.00068)"
-
-    def measure(self, observation: Observation, labels: IntArray) -> Array:
-        """Compute `normalized_margin`."""
-        return (rowwise(be.label_margin("probabilities"), observation, labels) + 1.0) / 2.0
 
 
 def label_issue(logits: Array, labels: Array) -> Array:
@@ -129,16 +126,16 @@ def label_error_share(logits: Array, labels: Array) -> float:
 
 def _confident_class(logits: Array, labels: Array) -> tuple[IntArray, IntArray]:
     """Return the confident class of each sample (see `_confident`), and the labels, int64 (n,) each."""
-    loss, y = be.to_numpy(be.rowwise(be.loss, logits, labels)), be.to_numpy(labels)
+    loss, y = as_numpy(be.rowwise(be.loss, logits, labels)), as_numpy(labels)
     return _confident(*_candidates(logits, y, loss), np.exp(-loss), y), y
 
 
 def _candidates(logits: Array, y: IntArray, loss: FloatArray) -> tuple[npt.NDArray[np.int32], FloatArray]:
     """Find the k = min(12, C) most probable classes (m, k), ascending, and their p, of labels y and loss -log p_y."""
-    classes = np.sort(be.to_numpy(be.largest(logits, min(CANDIDATES, logits.shape[1]))), axis=1)
+    classes = np.sort(as_numpy(be.largest(logits, min(CANDIDATES, logits.shape[1]))), axis=1)
     at = np.concatenate([classes, y[:, None]], axis=1)
     taken = logits.gather(1, be.like(at, logits)) if is_tensor(logits) else np.take_along_axis(logits, at, axis=1)
-    z = be.double(be.to_numpy(taken))
+    z = be.double(as_numpy(taken))
     return classes.astype(np.int32), np.exp(z[:, :-1] - z[:, -1:] - loss[:, None])
 
 
@@ -186,7 +183,7 @@ class LabelIssue(Score):
     def update(self, state: State, side: Side, at: IntArray, observation: Observation, labels: IntArray) -> None:
         """Replace the last observation by this one."""
         if holds(observation, self.needs):
-            loss = be.to_numpy(rowwise(be.loss, observation, labels))
+            loss = as_numpy(rowwise(be.loss, observation, labels))
             state["classes"][at], state["p"][at] = _candidates(be.as_array(observation.logits), labels, loss)
             state["own"][at], state["label"][at], state["count"][at] = np.exp(-loss), labels, 1
 
@@ -197,7 +194,6 @@ class LabelIssue(Score):
         return {"value": _issues(_confident(state["classes"], state["p"], state["own"], y), y).astype(float)}
 
 
-SUFFIX = "@probabilities"
 KEPT = "kept."  # quantities whose names begin so go into no table
 PROBABILITIES, ROWS = "kept.probabilities", "kept.rows"
 
@@ -214,7 +210,7 @@ class Keeping(Wrapper):
     """
 
     name = "keeping"
-    suffix = SUFFIX
+    suffix = "@probabilities"
     passed_on = ("direction", "low", "high", "per_repeat", "least_repeats", "whole", "fitted_on_labels")
     formula = source = "that of the score"
 
@@ -245,7 +241,7 @@ class Keeping(Wrapper):
         """Update the state of the score, and replace earlier logits by these."""
         self.of.update(_inner(state), side, at, observation, labels)
         if observation.logits is not None:
-            state["logits"][at] = be.to_numpy(observation.logits)
+            state["logits"][at] = as_numpy(observation.logits)
             state["rows"][at], state["seen"][at] = observation.rows, 1
 
     def finish(self, state: State, side: Side) -> State:

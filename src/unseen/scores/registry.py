@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import MISSING, fields
 from typing import Any
 
+from unseen.core.checks import check_options
 from unseen.core.protocols import Data
 from unseen.core.registry import Registry, parse_spec
 from unseen.core.table import meaning
 from unseen.errors import ArgumentError
 from unseen.scores import dynamics, label_quality, pointwise, two_sided
-from unseen.scores.alignment import SUFFIX, Tempered
-from unseen.scores.label_quality import SUFFIX as KEEP
+from unseen.scores.alignment import Tempered
 from unseen.scores.label_quality import Keeping
 from unseen.scores.streaming import Score
 
@@ -41,17 +41,13 @@ def resolve(spec: str | Score) -> Score:
         return spec
     if not isinstance(spec, str):
         raise ArgumentError(f"a score is a name such as 'el2n' or a Score, got {spec!r}")
-    if spec.endswith(KEEP):
-        return Keeping(resolve(spec.removesuffix(KEEP)))
-    if spec.endswith(SUFFIX):
-        return Tempered(resolve(spec.removesuffix(SUFFIX)))
+    for wrapper in (Keeping, Tempered):
+        if spec.endswith(wrapper.suffix):
+            return wrapper(resolve(spec.removesuffix(wrapper.suffix)))
     name, options = parse_spec(spec)
     kind = SCORES.get(name)
     known = _options(kind)
-    for option in options:
-        if option not in known:
-            allowed = ", ".join(known) or "none"
-            raise ArgumentError(f"score {name!r} has no option {option!r}; its options: {allowed}")
+    check_options(f"score {name!r}", options, known)
     for option, default in known.items():
         if default is MISSING and option not in options:
             raise ArgumentError(f"score {name!r} needs {option}=, such as '{name}:{option}=3'")

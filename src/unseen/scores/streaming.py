@@ -17,7 +17,8 @@ from typing import Any, ClassVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.arrays import Array, FloatArray, IntArray
+from unseen.core.arrays import Array, FloatArray, IntArray, as_numpy
+from unseen.core.checks import is_integer
 from unseen.core.exposure import Observation, Side
 from unseen.core.table import Direction
 from unseen.errors import ArgumentError, DataError
@@ -126,7 +127,7 @@ class Observed(Score):
         readable = holds(observation, self.needs) or (self.from_loss and observation.loss is not None)
         if not readable or (epochs and observation.epoch not in epochs):
             return
-        values = be.to_numpy(self.measure(observation, labels))
+        values = as_numpy(self.measure(observation, labels))
         if epochs:
             state["sum"][at] += values
             state["count"][at] += 1
@@ -152,7 +153,7 @@ class Pointwise(Observed):
         if isinstance(self.epochs, list):
             object.__setattr__(self, "epochs", tuple(self.epochs))
         epochs = self.epochs_read("unseen")
-        if self.epochs == () or not all(is_count(e, 1) for e in epochs) or len(set(epochs)) < len(epochs):
+        if self.epochs == () or not all(is_integer(e) and e >= 1 for e in epochs) or len(set(epochs)) < len(epochs):
             raise ArgumentError(
                 f"epochs of {self.name} must be None (the last observation), an epoch of at least 1 or several "
                 f"different ones such as (3, 4), got {self.epochs!r}"
@@ -205,7 +206,7 @@ class Course(Score):
     least: ClassVar[int] = 1  # the least number of epochs, of a window where there is one
 
     def __post_init__(self) -> None:
-        if self.epochs is not None and not is_count(self.epochs, self.shortest):
+        if self.epochs is not None and not (is_integer(self.epochs) and self.epochs >= self.shortest):
             raise ArgumentError(
                 f"epochs of {self.name} must be None (all) or an integer of at least {self.shortest}, "
                 f"got {self.epochs!r}"
@@ -287,14 +288,9 @@ def require(score: Score, count: IntArray, least: int) -> None:
         )
 
 
-def is_count(value: Any, least: int) -> bool:
-    """Tell whether a value is an integer of at least `least`, and not a bool."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= least)
-
-
 def check_window(window: int, narrowest: int) -> None:
     """Refuse a window of fewer than `narrowest` epochs."""
-    if not is_count(window, narrowest):
+    if not is_integer(window) or window < narrowest:
         raise ArgumentError(f"window must be an integer of at least {narrowest} epochs, got {window!r}")
 
 
@@ -302,7 +298,7 @@ def first_epochs(history: Array, labels: Array | None, epochs: int | None, *, le
     """Check a history and its labels; return its first epochs, and the labels."""
     history = be.as_array(history)
     T = history.shape[0] if history.ndim else 0
-    if epochs is not None and (not is_count(epochs, 1) or epochs > T):
+    if epochs is not None and not (is_integer(epochs) and 1 <= epochs <= T):
         raise ArgumentError(f"epochs must be in 1 .. {T}, the epochs of the history, or None for all, got {epochs!r}")
     used = T if epochs is None else epochs
     if used < least:
@@ -310,7 +306,7 @@ def first_epochs(history: Array, labels: Array | None, epochs: int | None, *, le
             f"history must hold at least {least} epochs for this score, got {used}; observe more epochs or shorten "
             "the window, where there is one"
         )
-    return be.checked(history[:used], labels, name="history", ndim=3)
+    return be.checked(history[:used], labels, name="history")
 
 
 def series(kernel: be.Kernel, history: Array, labels: Array) -> Array:

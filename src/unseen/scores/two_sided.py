@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unseen.core.arrays import Array, FloatArray, IntArray
-from unseen.core.exposure import Observation, Side, at_least
+from unseen.core.arrays import Array, FloatArray, IntArray, as_numpy
+from unseen.core.checks import at_least
+from unseen.core.exposure import Observation, Side
 from unseen.errors import ArgumentError
 from unseen.scores import _backend as be
 from unseen.scores.streaming import Means, Observed, Score, State, holds, require, rowwise, series
@@ -25,8 +26,8 @@ MEMORIZATION = "memorization"  # `stratified:cutoff=auto` reads this score too
 
 def _both_sides(predictions: Array, labels: Array | None, in_train: Array) -> tuple[Array, Array, Array]:
     """Check predictions, labels and mask; return them as arrays of one kind."""
-    predictions, labels = be.checked(predictions, labels, name="predictions", ndim=3)
-    mask = be.to_numpy(in_train)
+    predictions, labels = be.checked(predictions, labels, name="predictions")
+    mask = as_numpy(in_train)
     if mask.dtype != np.bool_ or mask.shape != tuple(predictions.shape[:2]):
         raise ArgumentError(
             f"in_train must be a bool mask (R, n) = {tuple(predictions.shape[:2])}, "
@@ -140,7 +141,7 @@ def reducible(early: Array, predictions: Array, labels: Array, in_train: Array) 
     [0.6931]
     """
     predictions, labels, seen = _both_sides(predictions, labels, in_train)
-    early, _ = be.checked(be.like(be.as_array(early), predictions), labels, name="early", ndim=3)
+    early, _ = be.checked(be.like(be.as_array(early), predictions), labels, name="early")
     if early.shape != predictions.shape:
         raise ArgumentError(
             f"early must have the shape of predictions, {tuple(predictions.shape)}, got {tuple(early.shape)}"
@@ -250,7 +251,7 @@ class Disagreement(Score):
         if holds(observation, self.needs):
             logits = be.as_array(observation.logits)
             for part in be.blocks(logits):
-                state["p"][at[part]] = be.to_numpy(be.softmax(be.class_first(logits[part]))).T
+                state["p"][at[part]] = as_numpy(be.softmax(be.class_first(logits[part]))).T
             state["count"][at] = 1
 
     def finish(self, state: State, side: Side) -> State:

@@ -5,17 +5,18 @@ from torch import nn
 from torch.nn import functional
 from torch_stand_ins import Arrays, Store, Tape, pictures, quick, same, split, train
 
+from unseen.core.arrays import unpack
 from unseen.core.exposure import Fit
 from unseen.errors import ArgumentError
 from unseen.learners.torch.inputs import Held, fit_normaliser
-from unseen.learners.torch.loop import evaluating, gradient_norms, last_linear, network_for, unpack_model
+from unseen.learners.torch.loop import evaluating, gradient_norms, last_linear, load_tensors, network_for
 
 CPU = torch.device("cpu")
 
 
 def final_model(data, recipe, store):
     model = network_for(data, recipe)
-    unpack_model(model, {n.removeprefix("model/"): a for n, a in store.saved.items() if n.startswith("model/")})
+    load_tensors("model", model.state_dict(), unpack("model", store.saved))
     return model.eval()
 
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch_stand_ins import Store, Tape, pictures, quick, split, train
 
+from unseen.core.arrays import unpack
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.learners.torch import PRESETS, Recipe
-from unseen.learners.torch.loop import SGD, network_for, to_array, unpack_model
+from unseen.learners.torch.loop import SGD, load_tensors, network_for, to_array
 from unseen.learners.torch.networks import build
 
 
@@ -138,7 +139,7 @@ def test_one_step_equals_plain_torch():
     still = quick("mlp", epochs=1, batch_size=100, lr=1e-30)
     model = network_for(data, recipe)
     start = train(data, still, fit=fit)[1].saved
-    unpack_model(model, {n.removeprefix("model/"): a for n, a in start.items() if n.startswith("model/")})
+    load_tensors("model", model.state_dict(), unpack("model", start))
     x = torch.from_numpy(data.x[fit.train]).float()
     x = ((x - x.mean()) / x.std(correction=0)).permute(0, 3, 1, 2)
     decayed = [p for p in model.parameters() if p.ndim > 1]

@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from unseen.core.arrays import Arrays, IntArray, Named
+from unseen.core.checks import check_options
 from unseen.core.exposure import Fit
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.registry import parse_spec
@@ -206,10 +207,7 @@ def resolve(executor: str | Executor, *, jobs: int | None = None, threads: int |
     name, options = parse_spec(executor)
     if name not in _OPTIONS:
         raise UnknownNameError("executor", name, _OPTIONS)
-    for option in options:
-        if option not in _OPTIONS[name]:
-            has = ", ".join(_OPTIONS[name]) or "none"
-            raise ArgumentError(f"the executor {name!r} has no option {option!r}; its options: {has}")
+    check_options(f"the executor {name!r}", options, _OPTIONS[name])
     if name == "local":
         return LocalExecutor(1 if jobs is None else jobs, threads=threads)
     from unseen.engine.executors.ray import RayExecutor

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unseen.core.exposure import SIDES, at_least
+from unseen.core.arrays import pack, unpack
+from unseen.core.checks import at_least
+from unseen.core.exposure import SIDES
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.threads import default_threads, short_spins
-from unseen.errors import ArgumentError, DataError, MissingDependencyError
-from unseen.learners.base import pack, refuse_target, unpack
+from unseen.errors import ArgumentError, DataError, import_optional
+from unseen.learners.base import refuse_target
 from unseen.learners.torch.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -34,17 +36,13 @@ def load_torch() -> None:
     Raises:
         MissingDependencyError: torch is not installed.
     """
-    if "torch" in sys.modules:
-        return
-    try:
+    if "torch" not in sys.modules:
         with short_spins():
-            import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError("torch", "the torch learner", "torch") from error
+            import_optional("torch", "the torch learner", "torch")
 
 
 def check_shape(recipe: Recipe, data: Data) -> None:
-    """Refuse changes of images that images of this size, or vectors, cannot take."""
+    """Refuse random changes of images for vectors, and those that are too large for these images."""
     if data.kind == "vector":
         for name in ("flip", "crop", "cutout"):
             if value := getattr(recipe, name):
@@ -61,7 +59,7 @@ def check_shape(recipe: Recipe, data: Data) -> None:
 
 
 def try_network(recipe: Recipe, data: Data, workers: int) -> None:
-    """Build the network, call it once, and refuse one that cannot do what is asked."""
+    """Build the network and call it once; refuse one that cannot take these inputs or does not give logits."""
     import torch
     from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -72,7 +70,7 @@ def try_network(recipe: Recipe, data: Data, workers: int) -> None:
     with torch.random.fork_rng([]), torch.no_grad():
         model = network_for(data, recipe).eval()
         alone = [one for one in model.modules() if isinstance(one, _BatchNorm) and one.running_mean is None]
-        if workers > 1 and alone:  # what it says of a sample depends on the batch of that sample
+        if workers > 1 and alone:  # its output for a sample depends on the batch, which is judged in slices
             raise ArgumentError(
                 f"network {recipe.network!r} with {workers} workers must keep running statistics in its batch "
                 "normalisation, got track_running_stats=False; leave it at True, or use one worker"
@@ -142,7 +140,7 @@ class TorchLearner(Learner):
         return f"TorchLearner({self.recipe!r}, device={self.device!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the data held for the next fit: another process reads its own."""
+        """Leave out the data that are held for the next fit; another process reads its own."""
         return {**self.__dict__, "_opened": []}
 
     def with_threads(self, threads: int) -> TorchLearner:

@@ -21,11 +21,11 @@ from torch.nn import functional
 from torch.optim.sgd import sgd
 
 from unseen.core import seeds
-from unseen.core.arrays import Arrays, IntArray
+from unseen.core.arrays import Arrays, IntArray, pack, unpack
 from unseen.core.exposure import SIDES, Fit, Observation
 from unseen.core.protocols import Data, Sink
 from unseen.errors import ArgumentError, CorruptFileError, DataError, some
-from unseen.learners.base import look_like_probabilities, pack, unpack
+from unseen.learners.base import look_like_probabilities
 from unseen.learners.torch import inputs as augment
 from unseen.learners.torch import networks
 from unseen.learners.torch.inputs import Inputs, fit_normaliser
@@ -39,12 +39,7 @@ def to_array(tensor: Tensor) -> npt.NDArray[Any]:
     return copy.view(torch.int16).numpy() if copy.dtype == torch.bfloat16 else copy.numpy()
 
 
-def unpack_model(model: nn.Module, arrays: Arrays) -> None:
-    """Load the parameters and buffers of a model in place; refuse other names or shapes."""
-    _load("model", model.state_dict(), arrays)
-
-
-def _load(what: str, tensors: Mapping[str, Tensor], arrays: Arrays) -> None:
+def load_tensors(what: str, tensors: Mapping[str, Tensor], arrays: Arrays) -> None:
     """Copy each array into the tensor of its name; refuse other names or shapes."""
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     got = {name: array.shape for name, array in arrays.items()}
@@ -120,7 +115,7 @@ class SGD:
 
     def restore(self, arrays: Arrays) -> None:
         """Give each parameter its momentum back."""
-        _load("optimiser", self.buffers, arrays)
+        load_tensors("optimiser", self.buffers, arrays)
 
 
 _GRADIENT_FLOATS = 1 << 25  # 128 MiB of one-sample gradients at a time
@@ -256,7 +251,7 @@ class TorchTraining:
         fit = self.fit
         order = seeds.order(self.seed, self.data.ids[fit.train], "order", fit.repeat, epoch)
         batches = batched(fit.train[order], self.recipe.batch_size)
-        own = (self.team.rank,) if self.team.rank else ()  # else all would drop the same units
+        own = (self.team.rank,) if self.team.rank else ()  # so that each process drops other units
         seed_global(seeds.derive(self.seed, "dropout", fit.repeat, fit.fold, epoch, *own), self.device)
         draws = torch.Generator().manual_seed(seeds.derive(self.seed, "augment", fit.repeat, fit.fold, epoch))
         total = torch.zeros((), device=self.device)
@@ -315,7 +310,7 @@ class TorchTraining:
         if state is None:
             return 0
         self._step = int(state["step"])
-        unpack_model(self.model, unpack("model", state))
+        load_tensors("model", self.model.state_dict(), unpack("model", state))
         self._optimiser.restore(unpack("optim", state))
         scaler = {name: array.item() for name, array in unpack("scaler", state).items()}
         if scaler:
@@ -344,24 +339,24 @@ class TorchTraining:
 
     def _forward(self, inputs: Tensor, with_features: bool) -> tuple[Tensor, Tensor | None]:
         """Return the logits, and the input of the last linear layer where it is wanted."""
-        heard: list[Tensor] = []
+        captured: list[Tensor] = []
 
-        def hear(_: nn.Module, given: tuple[Tensor, ...]) -> None:
-            heard[:] = [given[0].detach().float()]
+        def capture(_: nn.Module, given: tuple[Tensor, ...]) -> None:
+            captured[:] = [given[0].detach().float()]
 
         with ExitStack() as stack:
             if with_features and (layer := last_linear(self.model)) is not None:
-                stack.callback(layer.register_forward_pre_hook(hear).remove)
+                stack.callback(layer.register_forward_pre_hook(capture).remove)
             stack.enter_context(self._mixed())
             logits = self.model(inputs).float()
         if not with_features:
             return logits, None
-        if not heard or heard[0].ndim != 2:
+        if not captured or captured[0].ndim != 2:
             raise ArgumentError(
                 "features need a last torch.nn.Linear that takes one vector a sample, but its input has shape "
-                f"{tuple(heard[0].shape) if heard else '() (it was not called)'}; choose a score without features"
+                f"{tuple(captured[0].shape) if captured else '() (it was not called)'}; choose a score without features"
             )
-        return logits, heard[0]
+        return logits, captured[0]
 
     def _labels_of(self, rows: IntArray) -> Tensor:
         return self._labels[torch.from_numpy(np.array(rows)).to(self.device)]

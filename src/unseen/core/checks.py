@@ -1,0 +1,39 @@
+"""Checks of options that the whole library shares: numbers, choices among a few values, and names of options."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from numbers import Integral, Real
+from typing import TypeGuard
+
+from unseen.errors import ArgumentError
+
+
+def is_integer(value: object) -> TypeGuard[int]:
+    """Tell whether a value is an integer of Python or NumPy, and not a bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Tell whether a value is a real number of Python or NumPy, and not a bool; NaN and infinity are numbers."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def at_least(name: str, value: object, least: int) -> int:
+    """Return a value as int; refuse one that is not an integer of at least `least`."""
+    if not is_integer(value) or value < least:
+        raise ArgumentError(f"{name} must be an integer of at least {least}, got {value!r}")
+    return int(value)
+
+
+def one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    """Refuse a value that is not one of the allowed ones."""
+    if value not in allowed:
+        raise ArgumentError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def check_options(of: str, options: Iterable[str], known: Collection[str]) -> None:
+    """Refuse an option that is not known; `of` names what it was given to, and the message lists what that has."""
+    for option in options:
+        if option not in known:
+            raise ArgumentError(f"{of} has no option {option!r}; its options: {', '.join(known) or 'none'}")
