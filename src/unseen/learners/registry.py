@@ -7,6 +7,7 @@ from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import signature
+from pkgutil import resolve_name
 from typing import Any
 
 from unseen.core.checks import check_options
@@ -125,10 +126,11 @@ def _split(spec: str) -> tuple[str, str]:
     prefix, _, rest = spec.partition(":")
     if prefix not in ("sklearn", "torch"):
         return "", spec
-    if ":" not in rest or (prefix == "sklearn" and "=" in rest):
-        return "", rest
-    place, _, options = rest.rpartition(":")  # the options of a recipe may follow a function of torch
-    return (place, f"x:{options}") if "=" in options else (rest, "x")
+    place, options = rest, ""
+    if prefix == "torch" and "=" in rest:  # the options of a recipe may follow a function
+        place, _, options = rest.rpartition(":")
+    is_name = ":" not in place or "=" in place  # of this registry, perhaps with options
+    return ("", rest) if is_name else (place, f"x:{options}")
 
 
 def _make_preset(name: str, data: Data, options: Mapping[str, Any]) -> Learner:
@@ -168,10 +170,9 @@ def _make_torch_preset(name: str, data: Data, options: Mapping[str, Any]) -> Lea
 
 def _make_estimator(place: str) -> Any:
     """Make an estimator by the function of a user, `module:function`."""
-    module, _, function = place.partition(":")
     try:
-        make = getattr(import_module(module), function)
-    except (ImportError, AttributeError) as error:
+        make = resolve_name(place)
+    except (ImportError, AttributeError, ValueError) as error:
         raise ArgumentError(f"learner {place!r} must be module:function, but it cannot be imported: {error}") from error
     try:
         return make()

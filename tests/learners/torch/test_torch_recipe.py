@@ -8,6 +8,7 @@ from torch_stand_ins import Store, Tape, pictures, quick, split, train
 
 from unseen.core.arrays import unpack
 from unseen.errors import ArgumentError, UnknownNameError
+from unseen.learners import resolve
 from unseen.learners.torch import PRESETS, Recipe
 from unseen.learners.torch.loop import SGD, load_tensors, network_for, to_array
 from unseen.learners.torch.networks import build
@@ -213,3 +214,9 @@ def test_a_compiled_training_learns_the_same():
     data = pictures()
     plain, compiled = (train(data, quick(compile=c))[0].get("unseen.3.logits") for c in (False, True))
     np.testing.assert_allclose(plain, compiled, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("spec", ["mlp", "mlp:epochs=2,lr=0.05"])
+def test_a_preset_named_as_of_torch_is_the_same(spec):
+    data = pictures(n=12, channels=1)
+    assert resolve(f"torch:{spec}", data).recipe == resolve(spec, data).recipe

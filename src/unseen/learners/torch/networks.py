@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
-from operator import attrgetter
+from pkgutil import resolve_name
 from typing import Any
 
 from torch import Tensor, nn
@@ -194,9 +193,8 @@ def build(
     """
     factory: Any = NETWORKS.get(network)
     if ":" in network:
-        module, _, name = network.partition(":")
         try:
-            factory = attrgetter(name)(import_module(module))
+            factory = resolve_name(network)
         except (ImportError, AttributeError, ValueError) as error:
             raise ArgumentError(
                 f"network {network!r} must name an importable function as 'package.module:function': {error}"
