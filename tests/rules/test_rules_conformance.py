@@ -171,7 +171,7 @@ def test_a_rule_that_reads_nothing_is_given_nothing():
 
 def test_a_rule_that_depends_on_the_rows_is_caught(monkeypatch):
     # The pool is in the order of the ids; without that, ties would go by row.
-    monkeypatch.setattr("unseen.rules.base._sort_by_id", lambda ids: np.arange(len(ids)))
+    monkeypatch.setattr("unseen.rules.base.sort_by_id", lambda ids: np.arange(len(ids)))
     with pytest.raises(AssertionError, match="when the rows were shuffled"):
         check_rule("top")
 

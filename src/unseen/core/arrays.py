@@ -16,8 +16,8 @@ IntArray: TypeAlias = npt.NDArray[np.int64]
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IdArray: TypeAlias = npt.NDArray[Any]  # int64 or text, unique
 Array: TypeAlias = Any  # a NumPy array or a torch tensor
-Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
-Named: TypeAlias = dict[str, npt.NDArray[Any]]
+Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]  # by name, to read
+Named: TypeAlias = dict[str, npt.NDArray[Any]]  # by name, as a file or a checkpoint holds them
 
 LARGEST = np.iinfo(np.int64).max
 
@@ -115,6 +115,13 @@ def as_integers(value: Any, name: str) -> IntArray:
     if wrong.any():
         raise ArgumentError(f"{name} must hold whole numbers within int64, got {rows[wrong].flat[0]}")
     return rows.astype(np.int64)
+
+
+def sort_by_id(ids: IdArray) -> IntArray:
+    """Return the positions of the ids in ascending order; ids that ascend, as they usually do, are not sorted."""
+    if bool((ids[1:] > ids[:-1]).all()):
+        return np.arange(len(ids))
+    return np.argsort(ids, kind="stable")
 
 
 def pack(prefix: str, arrays: Arrays) -> Named:

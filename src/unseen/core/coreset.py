@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from unseen.core.arrays import FloatArray, IdArray, IntArray
+from unseen.core.arrays import FloatArray, IdArray, IntArray, Named
 from unseen.core.files import as_pandas, read_parquet, write_parquet
+from unseen.core.words import percent
 from unseen.errors import ArgumentError
 
 HISTORY = "history.parquet"
@@ -66,16 +67,16 @@ class Coreset:
     def __repr__(self) -> str:
         rule = f" by {self.provenance['rule']}" if "rule" in self.provenance else ""
         share = len(self) / self.n if self.n else 0.0
-        return f"Coreset({len(self):,} of {self.n:,} samples kept, {share:.1%}{rule})".replace("%", " %")
+        return f"Coreset({len(self):,} of {self.n:,} samples kept, {percent(share)}{rule})"
 
     def _repr_html_(self) -> str:
         from unseen.core.cards import card
 
         return card(repr(self), [])
 
-    def to_columns(self) -> dict[str, npt.NDArray[Any]]:
+    def to_columns(self) -> Named:
         """Return the columns that `save` writes: `id`, `row`, and where there are any `pick` and `source`."""
-        columns: dict[str, npt.NDArray[Any]] = {"id": self.ids, "row": self.indices}
+        columns: Named = {"id": self.ids, "row": self.indices}
         if self.order is not None:
             pick = np.empty(self.n, np.int64)
             pick[self.order] = np.arange(len(self.order))
@@ -172,7 +173,7 @@ class History:
         )
 
 
-def _last_entries(columns: dict[str, npt.NDArray[Any]], taken: int) -> IntArray:
+def _last_entries(columns: Named, taken: int) -> IntArray:
     """Return, for each member of the coreset after step `taken`, the position of the event of its last entry."""
     inside: dict[int, int] = {}
     events = zip(columns["row"].tolist(), columns["event"].tolist(), columns["step"].tolist(), strict=True)

@@ -24,6 +24,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from unseen.core.arrays import Named
 from unseen.errors import CorruptFileError, StorageError, import_optional
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -86,7 +87,7 @@ def write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]], about: Ma
     return path
 
 
-def read_parquet(path: Path, kind: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+def read_parquet(path: Path, kind: str) -> tuple[Named, dict[str, Any]]:
     """Read a file of `write_parquet`: the arrays by name, and the metadata.
 
     Raises:

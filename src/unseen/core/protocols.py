@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray
+from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray, Named
 from unseen.core.exposure import Fit, Observation, Plan, Side
 
 
@@ -199,7 +199,7 @@ class Parts(Protocol):
     def added(self, sums: Sequence[Any]) -> Any:
         """Add sums one after another; the arguments are not changed."""
 
-    def packed(self, sums: Any) -> dict[str, npt.NDArray[Any]]:
+    def packed(self, sums: Any) -> Named:
         """Convert sums to arrays for a checkpoint; empty if they are too large for one."""
 
     def unpacked(self, held: Arrays) -> Any:
@@ -221,7 +221,7 @@ class Sink(Protocol):
     def observe(self, side: Side, observation: Observation) -> None:
         """Take one batch of observations, of any size; several threads may push different rows at a time."""
 
-    def state(self) -> dict[str, npt.NDArray[Any]]:
+    def state(self) -> Named:
         """Return everything taken so far, as named arrays, for the checkpoint of the same epoch."""
 
     def restore(self, state: Arrays) -> None:
@@ -234,7 +234,7 @@ class CheckpointStore(Protocol):
     A store may have an attribute `spacing`: the seconds after a commit in which another one is not worth its time.
     """
 
-    def load(self) -> dict[str, npt.NDArray[Any]] | None:
+    def load(self) -> Named | None:
         """Return the latest checkpoint, or None."""
 
     def save(self, arrays: Arrays) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray, as_integers, as_numpy, unmasked
+from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray, Named, as_integers, as_numpy, unmasked
 from unseen.core.coreset import Coreset
 from unseen.core.files import as_pandas, read_parquet, write_parquet
 from unseen.core.words import many
@@ -102,7 +102,7 @@ class ScoreTable:
 
     def __post_init__(self) -> None:
         n = len(self.ids)
-        columns: dict[str, npt.NDArray[Any]] = {"labels": self.labels, "folds": self.folds.T}
+        columns: Named = {"labels": self.labels, "folds": self.folds.T}
         columns.update({name: rows.T for name, rows in self.values.items()})
         for name, array in columns.items():
             if len(array) != n:
@@ -267,13 +267,13 @@ class ScoreTable:
 
         return of_table(self)
 
-    def to_columns(self) -> dict[str, npt.NDArray[Any]]:
+    def to_columns(self) -> Named:
         """Return the columns that `save` writes, by name.
 
         These are `id`, `label`, `fold`, and each score under its own name (mean over repeats); with several repeats
         also `<score>.std` and, for each repeat r, `fold.<r>` and `<score>.<r>`; `mean_confidence` and `prediction`.
         """
-        columns: dict[str, npt.NDArray[Any]] = {"id": self.ids, "label": self.labels}
+        columns: Named = {"id": self.ids, "label": self.labels}
         columns.update(_number_columns("fold", self.folds))
         for name, values in self.values.items():
             columns[name] = self.column(name)
@@ -375,7 +375,7 @@ def _nan_mean(values: FloatArray) -> FloatArray:
     return mean
 
 
-def _number_columns(name: str, rows: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+def _number_columns(name: str, rows: npt.NDArray[Any]) -> Named:
     if len(rows) == 1:
         return {name: rows[0]}
     return {f"{name}.{r}": row for r, row in enumerate(rows)}

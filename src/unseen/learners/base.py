@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from unseen.core.arrays import Array, Arrays, FloatArray, IntArray
+from unseen.core.arrays import Array, Arrays, FloatArray, IntArray, sort_by_id
 from unseen.core.checks import is_number
 from unseen.core.exposure import Fit
 from unseen.core.protocols import CheckpointStore, Data
@@ -85,6 +85,11 @@ def look_like_probabilities(values: Array) -> bool:
         and values.max() <= 1 + ROUNDING
         and abs(values.sum(-1) - 1).max() <= ROUNDING
     )
+
+
+def by_id(data: Data, rows: IntArray) -> IntArray:
+    """Return rows in the order of their ids, so that rounding does not depend on the order of the rows."""
+    return rows[sort_by_id(data.ids[rows])]
 
 
 def check_scores(data: Data, scores: Iterable[Score]) -> None:

@@ -24,18 +24,16 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import Array, Arrays, FloatArray, IntArray, pack, unpack
-from unseen.core.closed_form import Solution, Sums, left_out
+from unseen.core.closed_form import LEAST_GAP, Solution, Sums, left_out
 from unseen.core.exposure import Fit
 from unseen.core.protocols import CheckpointStore, Data, Sink
 from unseen.core.threads import for_each, one_thread_each
 from unseen.errors import DataError
-from unseen.learners.base import LeftOut, Progress, split_whole_groups
-from unseen.learners.rows import Piece, RowReader, add_sums, by_id, enough_remains, solve_or_refuse
+from unseen.learners.base import LeftOut, Progress, by_id, split_whole_groups
+from unseen.learners.rows import Piece, RowReader, add_sums, enough_remains, solve_or_refuse
 
 LARGE_BYTES = 2**31  # of sums and solutions of groups that do not need their own
-# See closed_form.py: below it, rounding errors would be above 1e-8 of the outputs, so the group's model is refitted.
-LEAST_GAP = 1e-8
-COARSE_GAP = 1e-3  # the same for float32 products, where rounding errors would be above 1e-4 of the outputs
+COARSE_GAP = 1e-3  # as LEAST_GAP, for float32 products, where rounding errors would be above 1e-4 of the outputs
 MOST_REFITS = 100  # in a part
 SHARED = 1_024  # columns from which several threads make a Cholesky factor faster than one
 KEPT_BYTES = 2**28  # of sums in a checkpoint; larger sums are made again after a kill

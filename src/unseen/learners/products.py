@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,7 +11,7 @@ from unseen.core.arrays import Array, FloatArray, IntArray
 from unseen.core.closed_form import Solution, Summing, Sums, left_alone
 from unseen.core.exposure import Observation
 from unseen.core.protocols import Data
-from unseen.errors import ArgumentError, MissingDependencyError
+from unseen.errors import ArgumentError, import_optional
 from unseen.learners.base import check_two_classes
 
 
@@ -159,10 +158,7 @@ def make_products(device: str) -> Products:
     """
     if device == "cpu":
         return OnCpu()
-    if find_spec("torch") is None:
-        raise MissingDependencyError("torch", f"ridge on {device!r}", extra="torch")
-    import torch
-
+    torch = import_optional("torch", f"ridge on {device!r}", "torch")
     try:
         torch.empty(1, dtype=torch.float64, device=device)
     except (RuntimeError, TypeError, AssertionError) as error:  # torch raises any of them

@@ -20,16 +20,16 @@ import numpy as np
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.checks import one_of
-from unseen.core.closed_form import EveryLam, Solution
+from unseen.core.closed_form import LEAST_GAP, EveryLam, Solution
 from unseen.core.exposure import SIDES, Fit, Observation, Plan
 from unseen.core.plans import Folds
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.threads import for_each, one_thread_each
 from unseen.errors import ArgumentError
-from unseen.learners.base import check_positive, check_trained_classes, check_vectors, find_groups
-from unseen.learners.passes import INFLUENCE, LEAST_GAP, Passes, limit_threads, run_passes
+from unseen.learners.base import by_id, check_positive, check_trained_classes, check_vectors, find_groups
+from unseen.learners.passes import INFLUENCE, Passes, limit_threads, run_passes
 from unseen.learners.products import make_answers, make_products
-from unseen.learners.rows import RowReader, SumCache, by_id, solve_or_refuse
+from unseen.learners.rows import RowReader, SumCache, solve_or_refuse
 from unseen.scores.alignment import temperature_of
 
 SAMPLE, LEAST_SAMPLE = 20_000, 5_000  # the most rows by which both are chosen, and the most with very many classes
@@ -56,8 +56,7 @@ def choose_scalars(
     if lam is not None and temperature is not None:
         return lam, temperature
     data = given.data
-    ranked = seeds.order(seed, data.ids, "ridge")
-    ranked = ranked[np.isin(ranked, among, assume_unique=True)]
+    ranked = among[seeds.order(seed, data.ids[among], "ridge")]
     sample = by_id(data, ranked[: sample_size(len(ranked), given.answers.width)])
     x, y, weights = given.inputs(sample, np.float64), given.answers.of(sample), given.weights_of(sample)
     scale = mean_eigenvalue(x) or 1.0

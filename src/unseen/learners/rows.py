@@ -22,6 +22,7 @@ from unseen.core.closed_form import Solution, Sums, solve
 from unseen.core.protocols import Data
 from unseen.core.threads import ahead, for_each, one_thread_each
 from unseen.errors import DataError, some
+from unseen.learners.base import by_id
 from unseen.learners.products import Answers, OnCpu, Products, SumBuilder, make_answers
 
 T = TypeVar("T")
@@ -205,15 +206,6 @@ class RowReader:
             return
         for piece in coming:
             work(piece)
-
-
-def by_id(data: Data, rows: IntArray) -> IntArray:
-    """Sort rows by their ids, so that rounding does not depend on the order of the rows."""
-    ids = data.ids[rows]
-    if ids.dtype.kind in "iu" and (ids[1:] > ids[:-1]).all():
-        return rows
-    ordered: IntArray = rows[np.argsort(ids, kind="stable")]
-    return ordered
 
 
 def _cut(rows: IntArray, size: int) -> Iterator[IntArray]:

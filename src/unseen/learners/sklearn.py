@@ -25,7 +25,7 @@ from unseen.core.exposure import SIDES, Fit, Observation, Side
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.threads import short_spins
 from unseen.errors import ArgumentError, DataError, some
-from unseen.learners.base import check_two_classes, logits_of, refuse_target
+from unseen.learners.base import by_id, check_two_classes, logits_of, refuse_target
 
 with short_spins():
     from sklearn.base import BaseEstimator, clone, is_regressor
@@ -112,8 +112,7 @@ class SklearnLearner(Learner):
     ) -> None:
         """Train once and push one observation of each watch set; a fit cannot continue from a checkpoint."""
         # The order depends on (seed, id), so that shuffling the rows of the data set does not change the model.
-        ranked = seeds.order(seed, data.ids, "order", fit.repeat)
-        train = ranked[np.isin(ranked, fit.train, assume_unique=True)]
+        train = fit.train[seeds.order(seed, data.ids[fit.train], "order", fit.repeat)]
         own = labels_for(self.estimator, data)[data.labels] if data.targets is None else data.targets
         model = clone_with_seeds(self.estimator, seeds.derive(seed, "init", fit.repeat, fit.fold, fit.part or 0))
         inputs = self._inputs(data, train)
@@ -133,8 +132,7 @@ class SklearnLearner(Learner):
     def _observe(self, model: Any, data: Data, fit: Fit, side: Side, sink: Sink) -> None:
         # Blocks are in the order of the ids, so that the other samples in a block, and the rounding that depends on
         # them, do not depend on the order of the rows.
-        rows = fit.watch(side)
-        rows = rows[np.argsort(data.ids[rows], kind="stable")]
+        rows = by_id(data, fit.watch(side))
         columns = np.empty(0, np.int64) if self.regresses else self._columns(model, data)
         for block in np.array_split(rows, max(1, -(-len(rows) // BLOCK))):
             inputs = self._inputs(data, block)

@@ -29,6 +29,7 @@ from unseen.errors import DataError, warn
 from unseen.learners.base import (
     LeftOut,
     Progress,
+    by_id,
     check_positive,
     check_trained_classes,
     check_two_classes,
@@ -39,7 +40,7 @@ from unseen.learners.base import (
 )
 from unseen.learners.newton import Block, Problem, leave_out_each, leave_out_group
 from unseen.learners.ridge import RidgeLearner
-from unseen.learners.rows import RowReader, by_id
+from unseen.learners.rows import RowReader
 
 MOST_COEFFICIENTS = 10_000  # the Hessian is the square of them: 800 MB
 
@@ -237,8 +238,7 @@ def choose_lam(rows: RowReader, among: IntArray, of: IntArray, seed: int, name: 
     Groups `of` (n,) are left out as a whole.
     """
     data = rows.data
-    ranked = seeds.order(seed, data.ids, "softmax")
-    sample = by_id(data, ranked[np.isin(ranked, among, assume_unique=True)][:SAMPLE])
+    sample = by_id(data, among[seeds.order(seed, data.ids[among], "softmax")][:SAMPLE])
     x = rows.inputs(sample)
     scale = float(np.square(x - x.mean(axis=0)).sum() / x.shape[1]) or 1.0
     best, least, theta = GRID[0] * scale, np.inf, None

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core import seeds
-from unseen.core.arrays import FloatArray, IdArray, IntArray, as_numpy, refuse_sparse
+from unseen.core.arrays import FloatArray, IdArray, IntArray, as_numpy, refuse_sparse, sort_by_id
 from unseen.core.checks import is_integer, one_of
 from unseen.core.table import DIRECTIONS, Direction, ScoreTable
 from unseen.errors import ArgumentError, DataError, some
@@ -294,7 +294,7 @@ def make_pool(
     rule: Rule, given: RuleInputs, *, seed: int, align: Align | None, missing_last: bool
 ) -> tuple[Pool, IntArray, IntArray]:
     """Return the pool of candidates, their rows, and the rows of samples without a score, all sorted by id."""
-    rows = _sort_by_id(given.ids)
+    rows = sort_by_id(given.ids)
     values = column = None
     finite = np.ones(len(given.ids), bool)
     if given.score is not None:
@@ -425,12 +425,6 @@ def checked_features(value: npt.ArrayLike, ids: IdArray) -> npt.NDArray[Any]:
     if bad.any():
         raise DataError(f"features must be finite, but are NaN or infinite for ids {some(ids[bad].tolist())}")
     return features
-
-
-def _sort_by_id(ids: IdArray) -> IntArray:
-    if bool((ids[1:] > ids[:-1]).all()):
-        return np.arange(len(ids))
-    return np.argsort(ids, kind="stable")
 
 
 def _find_finite(given: RuleInputs, rule: Rule, missing_last: bool) -> npt.NDArray[np.bool_]:

@@ -22,6 +22,7 @@ from unseen.rules.base import Pick, Pool, Rule
 from unseen.rules.choosing import Scores, Shared, choose, show_shared_keywords
 
 Metric: TypeAlias = Literal["euclidean", "cosine"]
+METRICS: tuple[Metric, ...] = ("euclidean", "cosine")
 EXACT_UP_TO = 100_000
 _BLOCK = 1 << 24  # distances held at once: 64 MiB in float32
 _SPARE = 4  # candidates beyond k, among which float64 decides
@@ -143,7 +144,7 @@ class Dedup(Rule):
     source = "Abbas et al. 2023 (SemDeDup, arXiv 2303.09540), with an exact budget and no clusters"
 
     def __post_init__(self) -> None:
-        one_of("metric", self.metric, ("euclidean", "cosine"))
+        one_of("metric", self.metric, METRICS)
 
     def pick(self, pool: Pool, budget: int) -> Pick:
         """Pick the samples that stay."""
@@ -236,7 +237,8 @@ class Graph(Rule):
     source = "Maharana et al. 2024 (D2, arXiv 2310.07931); gamma = 0.1 for CIFAR-10 at 90 % pruned"
 
     def __post_init__(self) -> None:
-        _check_graph(self.k, self.metric, self.ann, gamma=self.gamma)
+        _check_graph(self.k, self.ann, "gamma", self.gamma)
+        one_of("metric", self.metric, METRICS)
 
     def pick(self, pool: Pool, budget: int) -> Pick:
         """Pick greedily the largest value, then damp its neighbours."""
@@ -277,7 +279,7 @@ class Infomax(Rule):
     source = "Tan et al. 2025 (InfoMax, arXiv 2506.01701), whose solver relaxes; greedy is ours"
 
     def __post_init__(self) -> None:
-        _check_graph(self.k, "cosine", self.ann, alpha=self.alpha)
+        _check_graph(self.k, self.ann, "alpha", self.alpha)
 
     def pick(self, pool: Pool, budget: int) -> Pick:
         """Pick greedily the largest gain."""
@@ -323,13 +325,11 @@ def damped_greedy(values: FloatArray, damping: csr_array, budget: int, *, by_tak
     return np.array(picks, np.int64)
 
 
-def _check_graph(k: int, metric: object, ann: object, **not_negative: object) -> None:
+def _check_graph(k: int, ann: object, name: str, weight: object) -> None:
     at_least("k", k, 1)
-    one_of("metric", metric, ("euclidean", "cosine"))
     one_of("ann", ann, (True, False, None))
-    for name, value in not_negative.items():
-        if not is_number(value) or not 0 <= value < np.inf:
-            raise ArgumentError(f"{name} must be a number of at least 0, got {value!r}")
+    if not is_number(weight) or not 0 <= weight < np.inf:
+        raise ArgumentError(f"{name} must be a number of at least 0, got {weight!r}")
 
 
 # ---- as functions, with the keywords that `choose` describes --------------------------------------------------------

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.checks import is_integer, is_number, one_of
-from unseen.core.closed_form import Solution, Summing, Sums, left_alone, solve
+from unseen.core.closed_form import LEAST_GAP, Solution, Summing, Sums, left_alone, solve
 from unseen.core.coreset import Coreset
 from unseen.core.table import Direction
 from unseen.errors import ArgumentError
@@ -108,7 +108,6 @@ Over = Literal["left_out", "all"]
 
 _BYTES = 2**25  # of a block of features in float64
 _FLOOR = 1e-10  # of the largest window's mean eigenvalue; the rounding errors of subtracted sums are below it
-_LEAST_GAP = 1e-8  # see closed_form.py: below it, the regression without a sample is lost in rounding errors
 
 
 @dataclass(frozen=True)
@@ -233,7 +232,7 @@ def _count_right_inside(x: npt.NDArray[Any], codes: IntArray, window: IntArray, 
         inputs = x[rows].astype(np.float64)
         outputs, leverages = solution.outputs_and_leverages(inputs)
         outputs, gap = left_alone(outputs, codes[rows], leverages)
-        right += int(np.count_nonzero((np.argmax(outputs, axis=1) == codes[rows]) & (gap > _LEAST_GAP)))
+        right += int(np.count_nonzero((np.argmax(outputs, axis=1) == codes[rows]) & (gap > LEAST_GAP)))
     return right
 
 

@@ -17,7 +17,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray, as_integers, as_numpy, check_real, pack, unpack
+from unseen.core.arrays import (
+    Arrays,
+    FloatArray,
+    IdArray,
+    IntArray,
+    Named,
+    as_integers,
+    as_numpy,
+    check_real,
+    pack,
+    unpack,
+)
 from unseen.core.exposure import SIDES, Fit, Observation, Side
 from unseen.core.table import ScoreTable
 from unseen.errors import ArgumentError, DataError, ExposureError, some
@@ -117,9 +128,9 @@ class ScoreSink:
         keep = self.keep_probabilities
         return ScoreSink(inside, self._labels, self.scores, self.classes, self.scored_side, keep_probabilities=keep)
 
-    def state(self) -> dict[str, npt.NDArray[Any]]:
+    def state(self) -> Named:
         """Return everything taken so far, as named arrays."""
-        arrays: dict[str, npt.NDArray[Any]] = {}
+        arrays: Named = {}
         for side in SIDES:
             arrays |= pack(f"watch/{side}", self._watch[side].arrays())
         for reading in self._readings:
@@ -135,11 +146,11 @@ class ScoreSink:
             for name in reading.state:
                 reading.state[name] = np.array(state[f"score/{reading.index}/{reading.side}/{name}"])
 
-    def result(self) -> dict[str, npt.NDArray[Any]]:
+    def result(self) -> Named:
         """Return the measured quantities: `<index>/<side>/<quantity>`, `confidence`, `prediction` and probabilities."""
         return self.joined(self.pieces())
 
-    def joined(self, pieces: Arrays) -> dict[str, npt.NDArray[Any]]:
+    def joined(self, pieces: Arrays) -> Named:
         """Compute the result from the pieces of all samples of the watch sets, in their order."""
         arrays = {name: array for name, array in pieces.items() if f"{STATE}/" not in name}
         for reading in self._readings:
@@ -149,9 +160,9 @@ class ScoreSink:
                 arrays |= pack(start, reading.score.finish(state, reading.role))
         return arrays
 
-    def pieces(self) -> dict[str, npt.NDArray[Any]]:
+    def pieces(self) -> Named:
         """Return what each sample gives alone: its result, or the state of scores that compare samples."""
-        arrays: dict[str, npt.NDArray[Any]] = {}
+        arrays: Named = {}
         for side in {reading.side for reading in self._readings} | {self.scored_side}:
             self._watch[side].complete(self.fit, side)
         for reading in self._readings:
@@ -196,7 +207,7 @@ class _Watch:
         self.prediction = np.full(m, -1, np.int64)
         self.logits = np.zeros((m, width), np.float32)
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def arrays(self) -> Named:
         """Return the arrays that change, by name."""
         names = ("epoch", "times", "judged", "confidence", "prediction", "logits")
         return {name: getattr(self, name) for name in names}

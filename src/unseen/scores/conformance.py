@@ -14,7 +14,7 @@ from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.arrays import FloatArray, IntArray, Named
 from unseen.core.conformance import ensure
 from unseen.core.exposure import SIDES, Observation, Side
 from unseen.core.table import DIRECTIONS
@@ -88,7 +88,7 @@ def play(score: Score, story: Story, *, split: Split | None = None, torch: bool 
     groups = [[r] for r in range(story.repeats)] if score.per_repeat else [list(range(story.repeats))]
     scores = []
     for group in groups:
-        means: dict[Side, dict[str, npt.NDArray[Any]]] = {}
+        means: dict[Side, Named] = {}
         for side in score.sides:
             fits = [score.finish(_watch(score, story, side, r, split, torch=torch), side) for r in group]
             means[side] = {name: np.mean([fit[name] for fit in fits], axis=0) for name in fits[0]}

@@ -12,20 +12,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 import numpy as np
-import numpy.typing as npt
 
-from unseen.core.arrays import Array, FloatArray, IntArray, as_numpy
+from unseen.core.arrays import Array, Arrays, FloatArray, IntArray, Named, as_numpy
 from unseen.core.checks import is_integer
 from unseen.core.exposure import Observation, Side
 from unseen.core.table import Direction
 from unseen.errors import ArgumentError, DataError
 from unseen.scores import _backend as be
 
-State = dict[str, npt.NDArray[Any]]
-Means = Mapping[Side, Mapping[str, npt.NDArray[Any]]]
+State: TypeAlias = Named
+Means: TypeAlias = Mapping[Side, Arrays]
 
 
 class Score(ABC):

@@ -21,7 +21,7 @@ from torch.nn import functional
 from torch.optim.sgd import sgd
 
 from unseen.core import seeds
-from unseen.core.arrays import Arrays, IntArray, pack, unpack
+from unseen.core.arrays import Arrays, IntArray, Named, pack, unpack
 from unseen.core.exposure import SIDES, Fit, Observation
 from unseen.core.protocols import Data, Sink
 from unseen.errors import ArgumentError, CorruptFileError, DataError, some
@@ -109,7 +109,7 @@ class SGD:
                 maximize=False,
             )
 
-    def state(self) -> dict[str, npt.NDArray[Any]]:
+    def state(self) -> Named:
         """Return the momentum of each parameter under the name of the parameter."""
         return {name: to_array(buffer) for name, buffer in self.buffers.items()}
 
@@ -290,7 +290,7 @@ class TorchTraining:
                 for rows, (logits, features, norms) in zip(batches, gathered, strict=self.team.leads):
                     sink.observe(side, Observation(rows, epoch, logits=logits, features=features, grad_norm=norms))
 
-    def state(self) -> dict[str, npt.NDArray[Any]]:
+    def state(self) -> Named:
         """Return everything the next epoch depends on."""
         scaler = {name: np.asarray(value) for name, value in self._scaler.state_dict().items()}
         return {
