@@ -203,6 +203,8 @@ def test_exposures_of_your_own():
         unseen.Exposure(train=[[0], [1]], watch=[[2]])
     with pytest.raises(unseen.ArgumentError, match="empty training set"):
         unseen.Exposure(train=[[0], []], watch=[[1], [1]])
+    with pytest.raises(unseen.ArgumentError, match="at least one row for each fit, got an empty training set"):
+        unseen.Exposure(train=[], watch=[])
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,5 +1,8 @@
 """Score tables and coresets: what they compute, refuse and save."""
 
+import dataclasses
+from fractions import Fraction
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -73,6 +76,7 @@ def test_a_table_without_predictions(tmp_path):
         lambda scores: unseen.rules.window(scores, keep=5, offset=np.int64(2), direction="harder"),
         lambda scores: unseen.rules.stratified(scores, keep=5, strata=np.int64(3), direction="harder"),
         lambda scores: unseen.rules.trimmed(scores, keep=5, times=np.float32(3), direction="harder"),
+        lambda scores: unseen.rules.window(scores, keep=5, offset=Fraction(1, 4), direction="harder"),
     ],
 )
 def test_options_may_be_numbers_of_numpy(tmp_path, choose):
@@ -200,6 +204,11 @@ def test_a_failed_save_keeps_the_old_file(tmp_path):
         (lambda: ScoreTable.of("a", [1, 2], direction="up"), r"direction of 'a' must be one of \('harder', .* 'up'"),
         (lambda: ScoreTable.of("a", [1, 2], direction="harder", ids=[1]), "one entry for each of the 1 ids, got 2"),
         (lambda: ScoreTable.of("a", [1, 2], direction="harder", labels=[0]), "labels must have one entry .* got 1"),
+        (
+            lambda: ScoreTable.of("a", [1, 2], direction="harder", mean_confidence=[0.5]),
+            "mean_confidence must have one entry .* got 1",
+        ),
+        (lambda: dataclasses.replace(table(), predictions=np.zeros(2, int)), "predictions must have one .* got 2"),
         *(
             (lambda name=name: ScoreTable.of(name, [1], direction="harder"), f"must not be named '{name}'")
             for name in OWN_COLUMNS

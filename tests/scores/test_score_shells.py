@@ -7,6 +7,7 @@ from unseen import functional
 from unseen.core.exposure import Observation
 from unseen.errors import ArgumentError, DataError, UnknownNameError
 from unseen.scores import SCORES, Score, describe_all, resolve
+from unseen.scores.pointwise import El2n
 
 LABELS = np.array([0, 1, 1])
 ROWS = np.arange(3)
@@ -122,6 +123,12 @@ def test_least_epochs_are_known_before_training(spec, least):
 def test_bad_options_are_refused(spec, message):
     with pytest.raises(ArgumentError, match=message):
         resolve(spec)
+
+
+@pytest.mark.parametrize("epochs", [[1, 2], np.array([1, 2]), (np.int64(1), 2)])
+def test_epochs_may_be_a_list_or_numbers_of_numpy(epochs):
+    assert El2n(epochs=epochs).label == "el2n:epochs=(1,2)"
+    assert El2n(epochs=np.int64(2)).label == "el2n:epochs=2"
 
 
 def test_unknown_scores_get_the_nearest_names():

@@ -203,7 +203,7 @@ class Exposure:
             raise ArgumentError(
                 f"train and watch must pair up, got {len(self.train)} training sets and {len(self.watch)} watch sets"
             )
-        if not all(len(t) for t in self.train):
+        if not self.train or not all(len(t) for t in self.train):
             raise ArgumentError("train must name at least one row for each fit, got an empty training set")
         list(self._make_fits())  # refuse a leaking pair here, before any training
 

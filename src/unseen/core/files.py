@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from hashlib import blake2b
+from numbers import Real
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -117,9 +118,11 @@ def read_parquet(path: Path, kind: str) -> tuple[Named, dict[str, Any]]:
 
 
 def make_plain(value: Any) -> Any:
-    """Convert numbers and arrays of NumPy to those of Python; it is the `default` of `json.dumps`."""
+    """Convert numbers and arrays of NumPy, and other real numbers, for JSON; it is the `default` of `json.dumps`."""
     if hasattr(value, "tolist"):
         return value.tolist()
+    if isinstance(value, Real):
+        return float(value)
     raise TypeError(f"a value of type {type(value).__name__} is not JSON serializable: {value!r}")
 
 

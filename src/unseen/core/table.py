@@ -103,7 +103,11 @@ class ScoreTable:
     def __post_init__(self) -> None:
         n = len(self.ids)
         columns: Named = {"labels": self.labels, "folds": self.folds.T}
-        columns.update({name: rows.T for name, rows in self.values.items()})
+        columns |= {name: rows.T for name, rows in self.values.items()}
+        if self.mean_confidence is not None:
+            columns["mean_confidence"] = self.mean_confidence
+        if self.predictions is not None:
+            columns["predictions"] = self.predictions
         for name, array in columns.items():
             if len(array) != n:
                 raise ArgumentError(f"{name} must have one entry for each of the {n} ids, got {len(array)}")

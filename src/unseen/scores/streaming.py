@@ -149,10 +149,12 @@ class Pointwise(Observed):
     epochs: tuple[int, ...] | int | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.epochs, list):
-            object.__setattr__(self, "epochs", tuple(self.epochs))
+        if isinstance(self.epochs, (tuple, list, np.ndarray)):
+            plain = tuple(e.item() if isinstance(e, np.generic) else e for e in self.epochs)
+            object.__setattr__(self, "epochs", plain)
         epochs = self.epochs_read("unseen")
-        if self.epochs == () or not all(is_integer(e) and e >= 1 for e in epochs) or len(set(epochs)) < len(epochs):
+        few = len(set(epochs)) < len(epochs) or (self.epochs is not None and not epochs)
+        if few or not all(is_integer(e) and e >= 1 for e in epochs):
             raise ArgumentError(
                 f"epochs of {self.name} must be None (the last observation), an epoch of at least 1 or several "
                 f"different ones such as (3, 4), got {self.epochs!r}"

@@ -14,6 +14,12 @@ from unseen.learners.torch.loop import SGD, load_tensors, network_for, to_array
 from unseen.learners.torch.networks import build
 
 
+def test_numbers_of_numpy_are_those_of_python():
+    recipe = Recipe(epochs=np.int64(3), lr=np.float32(0.5), flip=np.bool_(True))
+    assert recipe == Recipe(epochs=3, lr=0.5, flip=True)
+    assert json.loads(json.dumps(recipe.describe())) == recipe.describe()
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_valid_json_and_names_a_network(name):
     recipe = Recipe.named(name, epochs=2)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
+import numpy as np
+
 from unseen.errors import ArgumentError, UnknownNameError
 
 Schedule = Literal["cosine", "one_cycle", "constant"]
@@ -78,6 +80,9 @@ class Recipe:
     def __post_init__(self) -> None:
         for entry in fields(self):
             value, (types, words) = getattr(self, entry.name), _TYPES[str(entry.type)]
+            if isinstance(value, np.generic):  # the numbers of a search, say
+                value = value.item()
+                object.__setattr__(self, entry.name, value)
             if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
                 raise ArgumentError(f"{entry.name} of a recipe must be {words}, got {value!r}")
         for name, (allowed, words) in _RULES.items():
