@@ -225,17 +225,17 @@ BLOCK = 2**20  # outputs at a time: 8 MB, of which little leaves the cache of a 
 
 
 def left_out(
-    outputs: FloatArray, targets: FloatArray, roots: FloatArray, of: IntArray, weights: FloatArray | None = None
+    outputs: FloatArray, targets: FloatArray, roots: FloatArray, groups: IntArray, weights: FloatArray | None = None
 ) -> tuple[FloatArray, FloatArray]:
     """Compute leave-group-out predictions: for each group, the outputs of the regression trained without it.
 
-    `outputs` (m, C) are those of the regression that was trained on these rows too, `roots` (k, m) is V with V'V = H,
-    `of` (m,) the group of each row; every group must be complete. Sample weights (m,) are also in the roots. The result
-    are outputs float64 (m, C), and the gap float64 (m,) of each row's group.
+    `outputs` (m, C) are those of the regression that was trained on these rows too. `roots` (k, m) is V with V'V = H;
+    sample weights (m,) are also in it. `groups` (m,) has the group of each row; every group must be complete. The
+    result are outputs, float64 (m, C), and the gap of each row's group, float64 (m,).
     """
     scale = 1.0 if weights is None else np.sqrt(weights)[:, None]
     residuals = scale * (targets - outputs)
-    _, group, size = np.unique(of, return_inverse=True, return_counts=True)
+    _, group, size = np.unique(groups, return_inverse=True, return_counts=True)
     gap = 1.0 - (roots**2).sum(axis=0)
     alone = size[group] == 1
     with np.errstate(divide="ignore", invalid="ignore"):  # the caller checks for a gap of 0
@@ -276,10 +276,11 @@ def _leave_group_out(residuals: FloatArray, v: FloatArray) -> tuple[FloatArray, 
 class EveryLam:
     """Leave-group-out predictions of ridge regressions with any lambda on the same rows, from one eigendecomposition.
 
-    x, float64 (m, d), is overwritten; y is float64 (m, C). Rows of one group, int64 (m,) `of`, are left out together.
+    x, float64 (m, d), is overwritten; y is float64 (m, C). Rows of one group of `groups`, int64 (m,), are left out
+    together.
     """
 
-    def __init__(self, x: FloatArray, y: FloatArray, of: IntArray, weights: FloatArray | None = None) -> None:
+    def __init__(self, x: FloatArray, y: FloatArray, groups: IntArray, weights: FloatArray | None = None) -> None:
         w = np.ones(len(x)) if weights is None else weights
         self._n = w.sum()
         x -= (w @ x) / self._n
@@ -289,12 +290,13 @@ class EveryLam:
         q = x @ vectors
         self._bias = (w @ y) / self._n
         self._cross = q.T @ (y if weights is None else weights[:, None] * y)
-        _, group, size = np.unique(of, return_inverse=True, return_counts=True)
+        _, group, size = np.unique(groups, return_inverse=True, return_counts=True)
         grouped = size[group] > 1
         self._rows = np.argsort(grouped, kind="stable")  # single rows first, so that their blocks are views
         if grouped.any():
-            q, y, of, weights = q[self._rows], y[self._rows], of[self._rows], None if weights is None else w[self._rows]
-        self._q, self._y, self._of, self._weights = q, y, of, weights
+            q, y, groups = q[self._rows], y[self._rows], groups[self._rows]
+            weights = None if weights is None else w[self._rows]
+        self._q, self._y, self._groups, self._weights = q, y, groups, weights
         alone, step = int(np.count_nonzero(~grouped)), max(1, BLOCK // y.shape[1])
         self._blocks = [slice(start, min(alone, start + step)) for start in range(0, alone, step)]
         self._grouped = slice(alone, len(y))
@@ -331,7 +333,7 @@ class EveryLam:
             first = np.full((1, len(q)), self._n**-0.5)
             roots = np.concatenate([first, q.T / np.sqrt(self._values + lam)[:, None]])
             roots *= 1.0 if weights is None else np.sqrt(weights)
-            outputs, gap = left_out(outputs, y, roots, self._of[rows], weights)
+            outputs, gap = left_out(outputs, y, roots, self._groups[rows], weights)
             outputs -= y
             return rows, outputs, gap, np.ones(len(q))
         leverages = 1 / self._n + np.square(q) @ (1 / (self._values + lam))

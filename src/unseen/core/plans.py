@@ -123,16 +123,16 @@ class LeaveOneOut:
         """Yield one fit a sample, or one a group."""
         n = len(ids)
         at_least("n", n, 2)
-        of = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
-        if of.max() + 1 < 2:
+        group_of = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+        if group_of.max() + 1 < 2:
             raise DataError("leave_one_out needs at least two groups, but all samples are in one")
         if self.together:
             rows = np.arange(n)
-            yield Fit(train=rows[:0], unseen=rows, apart=of)
+            yield Fit(train=rows[:0], unseen=rows, apart=group_of)
             return
-        for left in range(of.max() + 1):
+        for left in range(group_of.max() + 1):
             # The training sets of any two models differ by one sample each. So all are one fold, on one scale.
-            yield Fit(train=np.flatnonzero(of != left), unseen=np.flatnonzero(of == left), part=left)
+            yield Fit(train=np.flatnonzero(group_of != left), unseen=np.flatnonzero(group_of == left), part=left)
 
 
 def seen(repeats: int = 1) -> Seen:
@@ -416,13 +416,13 @@ def assign_folds(ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | N
     """
     ids, labels = np.asarray(ids), np.asarray(labels)
     ranked = seeds.order(seed, ids, "deal")
-    of = np.arange(len(ids)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    if of.max(initial=-1) + 1 == len(ids):  # each sample is a group of its own
+    group_of = np.arange(len(ids)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    if group_of.max(initial=-1) + 1 == len(ids):  # each sample is a group of its own
         return _deal(ranked, labels, k)
     # The sample that comes first in the pseudo-random order represents its group.
-    _, first = np.unique(of[ranked], return_index=True)
+    _, first = np.unique(group_of[ranked], return_index=True)
     heads = ranked[np.sort(first)]
-    sizes = np.bincount(of)
+    sizes = np.bincount(group_of)
     if len(heads) == 1:
         raise ArgumentError(
             f"all {len(ids):,} samples are copies of one, or one group: no model can be held out of them"
@@ -433,10 +433,10 @@ def assign_folds(ids: IdArray, labels: IntArray, k: int, *, groups: IntArray | N
             f"{len(heads)} groups; ask for fewer folds (--folds)"
         )
     if sizes.max() > 1 and sizes.max() * k * 10 > len(ids):
-        return _deal_groups(ranked, labels, of, k)
+        return _deal_groups(ranked, labels, group_of, k)
     fold_of_group = np.empty(len(sizes), np.int64)
-    fold_of_group[of[heads]] = _deal(np.arange(len(heads)), labels[heads], k)
-    return fold_of_group[of]
+    fold_of_group[group_of[heads]] = _deal(np.arange(len(heads)), labels[heads], k)
+    return fold_of_group[group_of]
 
 
 def _deal(ranked: IntArray, labels: IntArray, k: int) -> IntArray:
@@ -459,13 +459,13 @@ def _deal(ranked: IntArray, labels: IntArray, k: int) -> IntArray:
     return fold_of
 
 
-def _deal_groups(ranked: IntArray, labels: IntArray, of: IntArray, k: int) -> IntArray:
+def _deal_groups(ranked: IntArray, labels: IntArray, group_of: IntArray, k: int) -> IntArray:
     """Deal whole groups to folds by `StratifiedGroupKFold`, or by size alone where it leaves a fold empty."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     fold_of = np.full(len(ranked), -1, np.int64)
     # scikit-learn deals groups by number. So they are numbered in the pseudo-random order, not by row.
-    _, first, code = np.unique(of[ranked], return_index=True, return_inverse=True)
+    _, first, code = np.unique(group_of[ranked], return_index=True, return_inverse=True)
     numbered = np.argsort(np.argsort(first))[code]
     if np.unique(labels, return_counts=True)[1].max() >= k:  # otherwise scikit-learn refuses to stratify
         with warnings.catch_warnings():
@@ -475,8 +475,8 @@ def _deal_groups(ranked: IntArray, labels: IntArray, of: IntArray, k: int) -> In
     if len(np.unique(fold_of)) == k and fold_of.min() == 0:
         return fold_of
     # By size alone: the largest groups first, each to the smallest fold.
-    sizes, load, of_group = np.bincount(of), np.zeros(k, np.int64), np.empty(len(first), np.int64)
+    sizes, load, fold_of_group = np.bincount(group_of), np.zeros(k, np.int64), np.empty(len(first), np.int64)
     for group in np.lexsort((first, -sizes)):
-        of_group[group] = load.argmin()
-        load[of_group[group]] += sizes[group]
-    return of_group[of]
+        fold_of_group[group] = load.argmin()
+        load[fold_of_group[group]] += sizes[group]
+    return fold_of_group[group_of]

@@ -216,9 +216,9 @@ def find_groups(data: Data, fit: Fit) -> IntArray:
     return np.arange(len(data)) if groups is None else groups
 
 
-def split_whole_groups(rows: IntArray, of: IntArray, block: int) -> Iterator[IntArray]:
+def split_whole_groups(rows: IntArray, groups: IntArray, block: int) -> Iterator[IntArray]:
     """Split rows (m,), of groups (m,), into pieces of at least a block; the groups stay whole and in their order."""
-    _, first, group = np.unique(of, return_index=True, return_inverse=True)
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
     order = np.argsort(first[group], kind="stable")
     rows, group = rows[order], group[order]
     ends = np.append(np.flatnonzero(np.diff(group)) + 1, len(rows))

@@ -116,8 +116,8 @@ class Passes:
         Single rows come first, then small groups, then large ones, each by id.
         """
         watched = self.fit.unseen
-        of = self._groups.of[watched]
-        large, alone = np.isin(of, self._own), self._groups.sizes[of] == 1
+        groups = self._groups.of[watched]
+        large, alone = np.isin(groups, self._own), self._groups.sizes[groups] == 1
         together = by_id(self.rows.data, watched[~large & ~alone])
         blocks = chain(
             self.rows.pieces(watched[~large & alone]),
@@ -137,9 +137,9 @@ class Passes:
     def sums(self, part: IntArray) -> list[Sums]:
         """Sum over the rows of one part in no large group, and over its rows in each large group."""
         places = len(self._own) + 1
-        of = np.zeros(len(self._groups.sizes) + 1, np.int64)  # by group; the last entry is for group -1
-        of[self._own] = np.arange(1, places)
-        return self.rows.sum_by_place(of[self._groups.of] if len(self._own) else None, places, part, self._centre)
+        place_of = np.zeros(len(self._groups.sizes) + 1, np.int64)  # by group; the last entry is for group -1
+        place_of[self._own] = np.arange(1, places)
+        return self.rows.sum_by_place(place_of[self._groups.of] if len(self._own) else None, places, part, self._centre)
 
     def added(self, sums: Sequence[Sequence[Sums]]) -> list[Sums]:
         """Add the sums of several parts, which do not change."""
@@ -206,8 +206,8 @@ class Passes:
             if done >= len(block):
                 done -= len(block)
                 continue
-            read, of = self.rows.take(block), self._groups.of[block]
-            pieces = [piece for _, piece in read.by(of)] if of[0] in self._own else [read]
+            read, groups = self.rows.take(block), self._groups.of[block]
+            pieces = [piece for _, piece in read.by(groups)] if groups[0] in self._own else [read]
             for piece in pieces:
                 if done:  # pieces are done as a whole
                     done -= len(piece.rows)
@@ -221,20 +221,20 @@ class Passes:
         if self._groups.of[block[0]] in self._own:
             yield block, x, self.rows.products.outputs(solution.without[int(self._groups.of[block[0]])], x)
             return
-        whole, weights, of = solution.whole, self.rows.weights_of(block), self._groups.of[block]
+        whole, weights, groups = solution.whole, self.rows.weights_of(block), self._groups.of[block]
         outputs: Array
-        if (self._groups.sizes[of] == 1).all():
+        if (self._groups.sizes[groups] == 1).all():
             outputs, gap = self.rows.answers.left_alone(self.rows.products, block, x, whole, weights)
         else:
             roots = whole.roots(x, weights).astype(np.float64)
             inside = whole.outputs(x).astype(np.float64)
-            outputs, gap = left_out(inside, self.rows.answers.of(block), roots, of, weights)
-        unsure = np.isin(of, of[gap < (LEAST_GAP if self.rows.dtype == np.float64 else COARSE_GAP)])
+            outputs, gap = left_out(inside, self.rows.answers.of(block), roots, groups, weights)
+        unsure = np.isin(groups, groups[gap < (LEAST_GAP if self.rows.dtype == np.float64 else COARSE_GAP)])
         if not unsure.any():
             yield block, x, outputs
             return
         yield block[~unsure], x[~unsure], outputs[~unsure]
-        for group in np.unique(of[unsure]).tolist():
+        for group in np.unique(groups[unsure]).tolist():
             self._refits += 1
             if self._refits > MOST_REFITS:
                 raise DataError(
@@ -242,7 +242,7 @@ class Passes:
                     "regression without them cannot be computed from the one with them; raise lam, or use folds(k)"
                 )
             refit = self._solve(self.rows.sum_over(self._groups.without(group)))
-            yield block[of == group], x[of == group], self.rows.products.outputs(refit, x[of == group])
+            yield block[groups == group], x[groups == group], self.rows.products.outputs(refit, x[groups == group])
 
     def _influence(self, block: IntArray, x: FloatArray, solution: Solutions) -> dict[str, FloatArray]:
         """Return leverages, and Cook's distances of leaving out each row by itself."""

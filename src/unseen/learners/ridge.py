@@ -47,11 +47,11 @@ def sample_size(n: int, width: int) -> int:
 
 
 def choose_scalars(
-    given: RowReader, among: IntArray, of: IntArray, seed: int, lam: float | None, temperature: float | None
+    given: RowReader, among: IntArray, groups: IntArray, seed: int, lam: float | None, temperature: float | None
 ) -> tuple[float, float]:
     """Choose lambda and temperature, where None, by exact leave-one-out on a sample of the rows `among`.
 
-    The sample is drawn by (seed, id); groups `of` (n,) are left out as a whole.
+    The sample is drawn by (seed, id); `groups` (n,) are left out as a whole.
     """
     if lam is not None and temperature is not None:
         return lam, temperature
@@ -60,7 +60,7 @@ def choose_scalars(
     sample = by_id(data, ranked[: sample_size(len(ranked), given.answers.width)])
     x, y, weights = given.inputs(sample, np.float64), given.answers.of(sample), given.weights_of(sample)
     scale = mean_eigenvalue(x) or 1.0
-    regressions = EveryLam(x, y, of[sample], weights)
+    regressions = EveryLam(x, y, groups[sample], weights)
     blocks = range(regressions.blocks)
     if lam is None:
         lams = (GRID * scale).tolist()

@@ -232,10 +232,10 @@ GRID = np.logspace(1, -5, 7)  # of lambda, in units of the mean eigenvalue of Z'
 BATCH_BYTES = 2**26
 
 
-def choose_lam(rows: RowReader, among: IntArray, of: IntArray, seed: int, name: str) -> float:
+def choose_lam(rows: RowReader, among: IntArray, groups: IntArray, seed: int, name: str) -> float:
     """Choose lambda by approximate leave-one-out log loss, on a sample of the rows `among` drawn by (seed, id).
 
-    Groups `of` (n,) are left out as a whole.
+    The `groups` (n,) are left out as a whole.
     """
     data = rows.data
     sample = by_id(data, among[seeds.order(seed, data.ids[among], "softmax")][:SAMPLE])
@@ -250,16 +250,16 @@ def choose_lam(rows: RowReader, among: IntArray, of: IntArray, seed: int, name: 
                 raise  # the rows are of one class, or no lambda can be solved
             break  # smaller lambdas have an even worse condition
         theta = model.theta
-        loss = _log_loss(model, x, model.codes(data.labels[sample]), of[sample])
+        loss = _log_loss(model, x, model.codes(data.labels[sample]), groups[sample])
         if loss < least:
             best, least = lam, loss
     return float(best)
 
 
-def _log_loss(model: Model, x: FloatArray, y: IntArray, of: IntArray) -> float:
+def _log_loss(model: Model, x: FloatArray, y: IntArray, groups: IntArray) -> float:
     """Return the mean log loss over the rows; infinite where a row has no step."""
     x, inverse = model.design(x), model.problem.inverse(model.theta)
-    _, group, size = np.unique(of, return_inverse=True, return_counts=True)
+    _, group, size = np.unique(groups, return_inverse=True, return_counts=True)
     logits, far = np.empty((len(x), len(model.theta))), np.zeros(len(x))
     alone = np.flatnonzero(size[group] == 1)
     for batch in batches(alone, model):
@@ -331,20 +331,20 @@ class GroupModels:
     def _pieces(self) -> Iterator[IntArray]:
         """Yield the watched rows by whole groups: single rows and small groups in batches, large groups one by one."""
         watched = by_id(self.rows.data, self.fit.unseen)
-        of, sizes = self._groups.of[watched], self._groups.sizes
-        small = ~self._trained[of]
+        groups, sizes = self._groups.of[watched], self._groups.sizes
+        small = ~self._trained[groups]
         if small.any():
-            yield from batches(watched[small & (sizes[of] == 1)], self._model)
-            grouped = small & (sizes[of] > 1)
-            yield from split_whole_groups(watched[grouped], of[grouped], self.rows.block)
-        for group in _list_groups(of[~small]):
-            yield watched[of == group]
+            yield from batches(watched[small & (sizes[groups] == 1)], self._model)
+            grouped = small & (sizes[groups] > 1)
+            yield from split_whole_groups(watched[grouped], groups[grouped], self.rows.block)
+        for group in _list_groups(groups[~small]):
+            yield watched[groups == group]
 
     def _judge(self, piece: IntArray) -> Iterator[tuple[IntArray, FloatArray]]:
-        of = self._groups.of[piece]
-        if self._trained[of[0]]:
+        groups = self._groups.of[piece]
+        if self._trained[groups[0]]:
             yield from self._by_training(piece)
-        elif self._groups.sizes[of[0]] == 1:
+        elif self._groups.sizes[groups[0]] == 1:
             x, y = self._inputs(piece)
             logits, far = leave_out_each(x, y, self._model.theta, self._inverse)
             fine = far <= MOST_SHIFT
@@ -353,8 +353,8 @@ class GroupModels:
             for row in piece[~fine]:
                 yield from self._judge_by_refit(np.array([row]))
         else:
-            for group in _list_groups(of):
-                rows = piece[of == group]
+            for group in _list_groups(groups):
+                rows = piece[groups == group]
                 logits, shift = leave_out_group(*self._inputs(rows), self._model.theta, self._inverse)
                 if shift <= MOST_SHIFT:
                     yield rows, self._model.to_all_classes(logits)
@@ -392,8 +392,8 @@ class GroupModels:
         return self._model.problem.inverse(self._model.theta)
 
 
-def _list_groups(of: IntArray) -> list[int]:
+def _list_groups(groups: IntArray) -> list[int]:
     """Return the groups in the order in which they appear."""
-    groups, first = np.unique(of, return_index=True)
+    groups, first = np.unique(groups, return_index=True)
     ordered: list[int] = groups[np.argsort(first)].tolist()
     return ordered

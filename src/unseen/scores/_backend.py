@@ -214,26 +214,26 @@ class OfParts:
 
 
 @OfParts
-def el2n(of: Array) -> Array:
+def el2n(parts: Array) -> Array:
     """Compute norm2(p - onehot(y)), without a difference from 1, which would lose digits."""
-    xp = namespace(of)
-    own, rest, squares = of
+    xp = namespace(parts)
+    own, rest, squares = parts
     return xp.sqrt(squares + rest * rest) / (xp.exp(own) + rest)
 
 
 @OfParts
-def loss(of: Array) -> Array:
+def loss(parts: Array) -> Array:
     """Compute -log p_y."""
-    xp = namespace(of)
-    own, rest, _ = of
+    xp = namespace(parts)
+    own, rest, _ = parts
     return xp.log(xp.exp(own) + rest) - own
 
 
 @OfParts
-def p_label(of: Array) -> Array:
+def p_label(parts: Array) -> Array:
     """Compute p_y."""
-    own, rest, _ = of
-    own = namespace(of).exp(own)
+    own, rest, _ = parts
+    own = namespace(parts).exp(own)
     return own / (own + rest)
 
 

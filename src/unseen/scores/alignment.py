@@ -61,7 +61,7 @@ def align(
     [0.1667, 0.8333, 0.5, 0.25, 0.75]
     """
     raw = as_numpy(values).astype(np.float64)
-    rows, of = _pair_rows(raw, as_numpy(folds))
+    rows, fold_of = _pair_rows(raw, as_numpy(folds))
     given = [name for name, it in (("function", function), ("logits", logits), ("labels", labels)) if it is not None]
     if how not in HOW:
         raise ArgumentError(f"how must be one of {HOW}, got {how!r}")
@@ -71,13 +71,13 @@ def align(
                 "how='temperature' rescales logits, so scores alone do not suffice; pass function=, logits= and "
                 f"labels= too (got {', '.join(given) or 'none of them'}), or use how='rank' or 'none'"
             )
-        aligned = _score_tempered(rows, of, function, as_numpy(logits), as_numpy(labels))
+        aligned = _score_tempered(rows, fold_of, function, as_numpy(logits), as_numpy(labels))
     elif given:
         raise ArgumentError(f"{', '.join(given)} would change nothing with how={how!r}; leave out")
     elif how == "rank":
-        aligned = np.stack([_rank_within_folds(*pair) for pair in zip(rows, of, strict=True)])
+        aligned = np.stack([_rank_within_folds(*pair) for pair in zip(rows, fold_of, strict=True)])
     else:
-        aligned = np.where(of < 0, np.nan, rows)
+        aligned = np.where(fold_of < 0, np.nan, rows)
     return be.like(aligned.reshape(raw.shape), values)
 
 
@@ -92,16 +92,18 @@ def temperatures(logits: Array, labels: Array, folds: Array) -> FloatArray:
     >>> temperatures(logits, np.array([0, 0, 1, 1]), np.zeros(4, int)).round(4).tolist()
     [3.641]
     """
-    of = as_numpy(folds)
+    fold_of = as_numpy(folds)
     logits = be.as_array(logits)
-    if of.shape != tuple(logits.shape[:1]) or of.dtype.kind not in "iu":
-        raise ArgumentError(f"folds must be integers (n,) = {tuple(logits.shape[:1])}, got {of.dtype} {of.shape}")
-    scored = of >= 0
+    if fold_of.shape != tuple(logits.shape[:1]) or fold_of.dtype.kind not in "iu":
+        raise ArgumentError(
+            f"folds must be integers (n,) = {tuple(logits.shape[:1])}, got {fold_of.dtype} {fold_of.shape}"
+        )
+    scored = fold_of >= 0
     z, y = be.checked(as_numpy(logits)[scored], as_numpy(labels)[scored])
-    of = of[scored]
-    fitted = np.full(int(of.max(initial=-1)) + 1, np.nan)
-    for fold in np.unique(of):
-        fitted[fold] = temperature_of(z[of == fold], y[of == fold])
+    fold_of = fold_of[scored]
+    fitted = np.full(int(fold_of.max(initial=-1)) + 1, np.nan)
+    for fold in np.unique(fold_of):
+        fitted[fold] = temperature_of(z[fold_of == fold], y[fold_of == fold])
     return fitted
 
 
@@ -134,18 +136,18 @@ def temperature_of(logits: FloatArray, y: IntArray) -> float:
 
 def _score_tempered(
     rows: FloatArray,
-    of: IntArray,
+    fold_of_rows: IntArray,
     function: Callable[[Array, Array], Array],
     logits: npt.NDArray[np.float64],
     labels: IntArray,
 ) -> FloatArray:
     logits = logits[None] if logits.ndim == 2 else logits
-    if logits.ndim != 3 or logits.shape[:2] != rows.shape or of.shape != rows.shape:
+    if logits.ndim != 3 or logits.shape[:2] != rows.shape or fold_of_rows.shape != rows.shape:
         raise ArgumentError(
             f"logits must be (R, n, C) with (R, n) = {rows.shape} as values and folds, got shape {logits.shape}"
         )
     out = np.full(rows.shape, np.nan)
-    for r, fold_of in enumerate(of):
+    for r, fold_of in enumerate(fold_of_rows):
         scored = (fold_of >= 0) & ~np.isnan(rows[r])
         temperature = temperatures(logits[r], labels, np.where(scored, fold_of, -1))
         z = logits[r][scored] / temperature[fold_of[scored]][:, None]
@@ -155,19 +157,19 @@ def _score_tempered(
 
 def _pair_rows(values: FloatArray, folds: npt.NDArray[np.int64]) -> tuple[FloatArray, IntArray]:
     """Check values and folds; return the rows of both, (R, n) each."""
-    rows, of = np.atleast_2d(values), np.atleast_2d(folds)
-    if rows.ndim != 2 or of.ndim != 2 or rows.shape[1] != of.shape[1] or of.dtype.kind not in "iu":
+    rows, fold_of = np.atleast_2d(values), np.atleast_2d(folds)
+    if rows.ndim != 2 or fold_of.ndim != 2 or rows.shape[1] != fold_of.shape[1] or fold_of.dtype.kind not in "iu":
         raise ArgumentError(
             "values and folds must be (n,) or (R, n) with the same n, folds integer; "
             f"got {values.shape} and {folds.dtype} {folds.shape}"
         )
-    if len(rows) == 1 and len(of) > 1:
-        of = np.where((of >= 0).any(axis=0), 0, -1)[None]  # a score of all repeats at once has one scale
-    elif len(of) == 1:
-        of = np.broadcast_to(of, rows.shape)
-    elif len(rows) != len(of):
-        raise ArgumentError(f"values hold {len(rows)} repeats, but folds {len(of)}; they must be as many")
-    return rows, of.astype(np.int64)
+    if len(rows) == 1 and len(fold_of) > 1:
+        fold_of = np.where((fold_of >= 0).any(axis=0), 0, -1)[None]  # a score of all repeats at once has one scale
+    elif len(fold_of) == 1:
+        fold_of = np.broadcast_to(fold_of, rows.shape)
+    elif len(rows) != len(fold_of):
+        raise ArgumentError(f"values hold {len(rows)} repeats, but folds {len(fold_of)}; they must be as many")
+    return rows, fold_of.astype(np.int64)
 
 
 def _rank_within_folds(values: FloatArray, folds: IntArray) -> FloatArray:
@@ -175,15 +177,15 @@ def _rank_within_folds(values: FloatArray, folds: IntArray) -> FloatArray:
     from scipy.stats import rankdata  # imported here: it is slow to import
 
     scored = (folds >= 0) & ~np.isnan(values)
-    _, of = np.unique(folds[scored], return_inverse=True)
-    sizes = np.bincount(of)
+    _, fold_of = np.unique(folds[scored], return_inverse=True)
+    sizes = np.bincount(fold_of)
     if sizes.size and np.median(sizes) == 1:
-        of, sizes = np.zeros_like(of), np.array([of.size])
+        fold_of, sizes = np.zeros_like(fold_of), np.array([fold_of.size])
     # Ranks within folds from one sort: rank by (fold, value), then subtract the number of samples in earlier folds.
     dense = np.unique(values[scored], return_inverse=True)[1]
-    ranks = rankdata(of * (dense.max(initial=0) + 1) + dense) - (np.cumsum(sizes) - sizes)[of]
+    ranks = rankdata(fold_of * (dense.max(initial=0) + 1) + dense) - (np.cumsum(sizes) - sizes)[fold_of]
     out = np.full(len(values), np.nan)
-    out[scored] = (ranks - 0.5) / sizes[of]
+    out[scored] = (ranks - 0.5) / sizes[fold_of]
     return out
 
 

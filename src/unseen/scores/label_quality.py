@@ -95,8 +95,8 @@ def label_issue(logits: Array, labels: Array) -> Array:
     [False, False, False, False, True]
     """
     logits, labels = be.checked(logits, labels)
-    of, y = _confident_class(logits, labels)
-    return be.like(_issues(of, y), logits)
+    confident, y = _confident_class(logits, labels)
+    return be.like(_issues(confident, y), logits)
 
 
 def label_error_share(logits: Array, labels: Array) -> float:
@@ -114,9 +114,9 @@ def label_error_share(logits: Array, labels: Array) -> float:
     """
     logits, labels = be.checked(logits, labels)
     classes = int(logits.shape[1])
-    of, y = _confident_class(logits, labels)
-    sure = of >= 0
-    joint = np.bincount(y[sure] * classes + of[sure], minlength=classes**2).reshape(classes, classes)
+    confident, y = _confident_class(logits, labels)
+    sure = confident >= 0
+    joint = np.bincount(y[sure] * classes + confident[sure], minlength=classes**2).reshape(classes, classes)
     rows = joint.sum(axis=1)
     # A label without a confident sample gives no evidence of errors: its share stays on the diagonal.
     right = np.divide(np.diag(joint), rows, out=np.ones(classes), where=rows > 0)
