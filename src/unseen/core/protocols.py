@@ -87,7 +87,7 @@ class Data(ABC):
 
 
 class Learner(ABC):
-    """Fit on `fit.train`, and say what the model then makes of the watch sets; derive from it.
+    """Train on `fit.train`, and push the outputs of the model for the watch sets; derive from it.
 
     `name`, `describe` and `fit` are required. The default of everything else says that the learner cannot do it.
     `unseen.testing.check_learner` proves what a learner promises.

@@ -12,7 +12,6 @@ from unseen.core.closed_form import Solution, Summing, Sums, left_alone
 from unseen.core.exposure import Observation
 from unseen.core.protocols import Data
 from unseen.errors import ArgumentError, import_optional
-from unseen.learners.base import check_two_classes
 
 
 class OnCpu:
@@ -183,10 +182,6 @@ class OneHotLabels:
         """Return the labels, one-hot float64 (m, C)."""
         return np.eye(self.width)[self.data.labels[rows]]
 
-    def check(self, class_weights: str, temperature: float | str) -> None:
-        """Refuse data of fewer than two classes."""
-        check_two_classes(self.data, "ridge")
-
     def add(self, sums: SumBuilder, rows: IntArray, x: FloatArray, weights: FloatArray | None) -> None:
         """Add one block by the products for one-hot labels."""
         sums.add_labels(x, self.data.labels[rows], weights)
@@ -226,17 +221,6 @@ class Target:
     def of(self, rows: IntArray) -> FloatArray:
         """Return the targets, float64 (m, 1), about `centre` in units of `unit`."""
         return self._scaled[rows, None]
-
-    def check(self, class_weights: str, temperature: float | str) -> None:
-        """Refuse options for classes and for logits, which a target does not have."""
-        if class_weights != "none":
-            raise ArgumentError(
-                f"class_weights={class_weights!r} weighs classes, but this data set has a target; leave it out"
-            )
-        if temperature != "auto":
-            raise ArgumentError(
-                f"temperature={temperature} divides logits, but this data set has a target; leave it out"
-            )
 
     def add(self, sums: SumBuilder, rows: IntArray, x: FloatArray, weights: FloatArray | None) -> None:
         """Add one block by the products for dense targets, which have no weights."""

@@ -26,9 +26,16 @@ from unseen.core.plans import Folds
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.threads import for_each, one_thread_each
 from unseen.errors import ArgumentError
-from unseen.learners.base import by_id, check_positive, check_trained_classes, check_vectors, find_groups
+from unseen.learners.base import (
+    by_id,
+    check_positive,
+    check_trained_classes,
+    check_two_classes,
+    check_vectors,
+    find_groups,
+)
 from unseen.learners.passes import INFLUENCE, Passes, limit_threads, run_passes
-from unseen.learners.products import make_answers, make_products
+from unseen.learners.products import make_products
 from unseen.learners.rows import RowReader, SumCache, solve_or_refuse
 from unseen.scores.alignment import temperature_of
 
@@ -189,9 +196,15 @@ class RidgeLearner(Learner):
         return about
 
     def check(self, data: Data) -> None:
-        """Refuse data that are not vectors, or have fewer than two classes and no target."""
+        """Refuse data that are not vectors or have fewer than two classes, and options of classes for a target."""
         check_vectors(data, self.name)
-        make_answers(data).check(self.class_weights, self.temperature)
+        target = "but this data set has a target; leave it out"
+        if data.targets is None:
+            check_two_classes(data, self.name)
+        elif self.class_weights != "none":
+            raise ArgumentError(f"class_weights={self.class_weights!r} weighs classes, {target}")
+        elif self.temperature != "auto":
+            raise ArgumentError(f"temperature={self.temperature} divides logits, {target}")
 
     def memory(self, data: Data, plan: Plan) -> int:
         """Return the most bytes of sums, solutions and a block of rows, beside the data and the scores."""

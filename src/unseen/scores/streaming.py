@@ -285,7 +285,7 @@ def require(score: Score, count: IntArray, least: int) -> None:
     if lowest < least:
         raise DataError(
             f"score {score.label!r} needs {least} observation{'s' * (least > 1)} of each sample, holding "
-            f"{', '.join(sorted(score.needs))}, but some sample has {lowest}; observe more epochs or pass what it reads"
+            f"{', '.join(sorted(score.needs))}, but some sample has {lowest}; observe more epochs, or pass these fields"
         )
 
 

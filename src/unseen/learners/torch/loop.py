@@ -1,4 +1,4 @@
-"""One training in progress: a network, its optimiser, the epochs, and what the model says of samples.
+"""One training in progress: a network, its optimiser, the epochs, and the outputs of the model for samples.
 
 The state is kept as named NumPy arrays: no pickle. A model is observed in evaluation mode, without augmentation.
 """
