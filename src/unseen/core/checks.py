@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from numbers import Integral, Real
 from typing import TypeGuard
 
-from unseen.errors import ArgumentError
+from unseen.errors import ArgumentError, UnknownNameError
 
 
 def is_integer(value: object) -> TypeGuard[int]:
@@ -30,6 +30,13 @@ def one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
     """Refuse a value that is not one of the allowed ones."""
     if value not in allowed:
         raise ArgumentError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def check_known(kind: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Refuse a name that is not known; the message lists the nearest. `kind` is "plan" or "option of plan 'folds'"."""
+    for name in names:
+        if name not in known:
+            raise UnknownNameError(kind, name, known)
 
 
 def check_options(of: str, options: Iterable[str], known: Collection[str]) -> None:

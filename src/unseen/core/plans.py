@@ -22,10 +22,10 @@ import numpy.typing as npt
 
 from unseen.core import seeds
 from unseen.core.arrays import IdArray, IntArray, as_integers
-from unseen.core.checks import at_least, is_integer, one_of
+from unseen.core.checks import at_least, check_known, is_integer, one_of
 from unseen.core.exposure import Fit, Plan, Side
 from unseen.core.registry import parse_spec
-from unseen.errors import ArgumentError, DataError, UnknownNameError
+from unseen.errors import ArgumentError, DataError
 
 
 @dataclass(frozen=True)
@@ -370,12 +370,8 @@ def plan_named(spec: str) -> Plan:
     {'plan': 'folds', 'k': 2, 'repeats': 1, 'watch_seen': False}
     """
     name, options = parse_spec(spec)
-    if name not in PLANS:
-        raise UnknownNameError("plan", name, PLANS)
-    known = inspect.signature(PLANS[name]).parameters
-    for option in options:
-        if option not in known:
-            raise UnknownNameError(f"option of plan {name!r}", option, known)
+    check_known("plan", [name], PLANS)
+    check_known(f"option of plan {name!r}", options, inspect.signature(PLANS[name]).parameters)
     return PLANS[name](**options)
 
 

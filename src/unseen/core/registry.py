@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import fields
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from unseen.errors import ArgumentError, UnknownNameError
 
@@ -64,6 +65,11 @@ class Registry(Generic[T]):
         self._foreign_loaded = True
         for name, entry in loaded:
             self.add(name, entry)
+
+
+def options_of(kind: Any) -> dict[str, Any]:
+    """Return the options of a score or a rule, which are the fields of its dataclass, with their defaults."""
+    return {field.name: field.default for field in fields(kind)}
 
 
 def parse_spec(text: str) -> tuple[str, dict[str, object]]:

@@ -12,10 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray, Named, as_integers, as_numpy, unmasked
+from unseen.core.checks import check_known
 from unseen.core.coreset import Coreset
 from unseen.core.files import as_pandas, read_parquet, write_parquet
 from unseen.core.words import many
-from unseen.errors import ArgumentError, UnknownNameError, some
+from unseen.errors import ArgumentError, some
 
 Direction: TypeAlias = Literal["harder", "easier", "worth"]  # what a high value of a score says
 DIRECTIONS: tuple[Direction, ...] = ("harder", "easier", "worth")
@@ -193,8 +194,7 @@ class ScoreTable:
         return self.directions[name]
 
     def _repeats(self, name: str) -> FloatArray:
-        if name not in self.values:
-            raise UnknownNameError("score of this table", name, self.values)
+        check_known("score of this table", [name], self.values)
         return self.values[name]
 
     def column(self, name: str) -> FloatArray:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IntArray
-from unseen.core.checks import at_least
+from unseen.core.checks import at_least, check_known
 from unseen.core.coreset import Coreset
 from unseen.core.protocols import Data
 from unseen.core.table import ScoreTable
@@ -27,7 +27,7 @@ from unseen.data.sources import check_arguments, columns_named, opened, opened_t
 from unseen.engine import runs
 from unseen.engine.runs.base import Run
 from unseen.engine.work import Fix, Running, Training, Work, WorkOptions, refuse_other_data
-from unseen.errors import ArgumentError, BudgetError, DataError, UnknownNameError
+from unseen.errors import ArgumentError, BudgetError, DataError
 from unseen.evaluating.prices import CHOOSING, Price, mean, of_arms, of_run
 from unseen.evaluating.result import FILE, ArmResult, Evaluation, Kind, file_name, in_range
 from unseen.evaluating.statistics import check_level, check_margin, sampling_error, standard_error
@@ -287,9 +287,7 @@ def check_baselines(baselines: Sequence[str], *, features: bool) -> tuple[Kind, 
     """
     if isinstance(baselines, str):
         raise ArgumentError(f"baselines must be a list of names, got {baselines!r}; write [{baselines!r}]")
-    for name in baselines:
-        if name not in BASELINES:
-            raise UnknownNameError("baseline", name, BASELINES)
+    check_known("baseline", baselines, BASELINES)
     if "dedup" in baselines and not features:
         raise ArgumentError("the baseline 'dedup' drops near-copies by features; give features=, an array (n, d)")
     return tuple(kind for kind in BASELINES if kind in baselines)

@@ -17,13 +17,14 @@ import numpy.typing as npt
 
 from unseen.core import seeds
 from unseen.core.arrays import IntArray
+from unseen.core.checks import check_known
 from unseen.core.plans import plan_named
 from unseen.core.protocols import Data
 from unseen.core.registry import parse_spec
 from unseen.core.table import ScoreTable
 from unseen.engine.runs.base import Run
 from unseen.engine.work import Asked, Work
-from unseen.errors import ArgumentError, UnknownNameError
+from unseen.errors import ArgumentError
 from unseen.growing import Growth, Loop
 from unseen.learners.registry import resolve as resolve_learner
 from unseen.rules.registry import Choice, default_rule, fallback, too_weak
@@ -123,10 +124,7 @@ class Method:
         assert self.plan is not None
         assert self.score is not None
         options = parse_spec(self.plan)[1]
-        known = ["start", "steps", "refill"]
-        for option in options:
-            if option not in known:
-                raise UnknownNameError("option of grow", option, known)
+        check_known("option of grow", options, ["start", "steps", "refill"])
         settings: dict[str, Any] = options
         return Growth(choice=self.choice(features), score=self.score, **settings)
 

@@ -83,7 +83,7 @@ class Passes:
     part_sums: ClassVar[int] = 16  # the least rows of a part for each column of its sums, which cost less to add then
     fan: ClassVar[int] = 16  # sums that each node of the tree adds, one after another
     _groups: LeftOut = field(init=False)
-    _own: IntArray = field(init=False)  # the large groups, which have their own sums
+    _large: IntArray = field(init=False)  # the large groups, which have sums of their own
     _refits: int = field(default=0, init=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -98,14 +98,14 @@ class Passes:
     def __post_init__(self) -> None:
         data, answers = self.rows.data, self.rows.answers
         self._groups = groups = LeftOut(data, self.fit)
-        self._own = large_groups(groups.sizes, int(data.sample_shape[0]), answers.width, self.rows.block)
-        groups.check_rest(data, self._own.tolist(), answers.least, "ridge")
+        self._large = large_groups(groups.sizes, int(data.sample_shape[0]), answers.width, self.rows.block)
+        groups.check_rest(data, self._large.tolist(), answers.least, "ridge")
 
     @cached_property
     def summed(self) -> list[IntArray]:
         """The rows of each part of the first pass."""
-        rows, block = by_id(self.rows.data, self._groups.trained), self.rows.block_of(2 * (len(self._own) + 1))
-        columns = (len(self._own) + 1) * (int(self.rows.data.sample_shape[0]) + self.rows.answers.width)
+        rows, block = by_id(self.rows.data, self._groups.trained), self.rows.block_of(2 * (len(self._large) + 1))
+        columns = (len(self._large) + 1) * (int(self.rows.data.sample_shape[0]) + self.rows.answers.width)
         size = -(-max(self.part_rows, self.part_sums * columns) // block) * block
         return [rows[start : start + size] for start in range(0, len(rows), size)]
 
@@ -117,12 +117,12 @@ class Passes:
         """
         watched = self.fit.unseen
         groups = self._groups.of[watched]
-        large, alone = np.isin(groups, self._own), self._groups.sizes[groups] == 1
+        large, alone = np.isin(groups, self._large), self._groups.sizes[groups] == 1
         together = by_id(self.rows.data, watched[~large & ~alone])
         blocks = chain(
             self.rows.pieces(watched[~large & alone]),
             split_whole_groups(together, self._groups.of[together], self.rows.block),
-            self.rows.blocks(watched[large], self.rows.block_of(len(self._own))),
+            self.rows.blocks(watched[large], self.rows.block_of(len(self._large))),
         )
         parts: list[list[IntArray]] = []
         room = 0
@@ -136,10 +136,12 @@ class Passes:
 
     def sums(self, part: IntArray) -> list[Sums]:
         """Sum over the rows of one part in no large group, and over its rows in each large group."""
-        places = len(self._own) + 1
+        places = len(self._large) + 1
         place_of = np.zeros(len(self._groups.sizes) + 1, np.int64)  # by group; the last entry is for group -1
-        place_of[self._own] = np.arange(1, places)
-        return self.rows.sum_by_place(place_of[self._groups.of] if len(self._own) else None, places, part, self._centre)
+        place_of[self._large] = np.arange(1, places)
+        return self.rows.sum_by_place(
+            place_of[self._groups.of] if len(self._large) else None, places, part, self._centre
+        )
 
     def added(self, sums: Sequence[Sequence[Sums]]) -> list[Sums]:
         """Add the sums of several parts, which do not change."""
@@ -155,10 +157,7 @@ class Passes:
 
     def solved(self, sums: Sequence[Sums]) -> Solutions:
         """Solve the regressions by the sums over all parts."""
-        total = sums[0]
-        for own in sums[1:]:
-            total = total + own
-        groups = self._own.tolist()
+        total, groups = sum(sums[1:], start=sums[0]), self._large.tolist()
         without: dict[int, Solution] = {}
 
         def leave_out(at: int) -> None:
@@ -207,7 +206,7 @@ class Passes:
                 done -= len(block)
                 continue
             read, groups = self.rows.take(block), self._groups.of[block]
-            pieces = [piece for _, piece in read.by(groups)] if groups[0] in self._own else [read]
+            pieces = [piece for _, piece in read.by(groups)] if groups[0] in self._large else [read]
             for piece in pieces:
                 if done:  # pieces are done as a whole
                     done -= len(piece.rows)
@@ -218,7 +217,7 @@ class Passes:
         self, block: IntArray, x: FloatArray, solution: Solutions
     ) -> Iterator[tuple[IntArray, FloatArray, Array]]:
         """Yield the rows of one large group or of whole small groups, their inputs, and outputs without their group."""
-        if self._groups.of[block[0]] in self._own:
+        if self._groups.of[block[0]] in self._large:
             yield block, x, self.rows.products.outputs(solution.without[int(self._groups.of[block[0]])], x)
             return
         whole, weights, groups = solution.whole, self.rows.weights_of(block), self._groups.of[block]

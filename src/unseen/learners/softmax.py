@@ -343,7 +343,7 @@ class GroupModels:
     def _judge(self, piece: IntArray) -> Iterator[tuple[IntArray, FloatArray]]:
         groups = self._groups.of[piece]
         if self._trained[groups[0]]:
-            yield from self._by_training(piece)
+            yield from self._train_and_judge(piece)
         elif self._groups.sizes[groups[0]] == 1:
             x, y = self._inputs(piece)
             logits, far = leave_out_each(x, y, self._model.theta, self._inverse)
@@ -369,9 +369,9 @@ class GroupModels:
                 f"lam={self._model.problem.lam:.3g} is too small for these features: for more than {MOST_REFITS} "
                 "samples one step does not give the regression without them; raise lam, or use folds(k)"
             )
-        return self._by_training(rows)
+        return self._train_and_judge(rows)
 
-    def _by_training(self, rows: IntArray) -> Iterator[tuple[IntArray, FloatArray]]:
+    def _train_and_judge(self, rows: IntArray) -> Iterator[tuple[IntArray, FloatArray]]:
         chosen = self._groups.without(self._groups.of[rows[0]])
         lam = self.lam(chosen) if self.fit.folds is not None else self._model.problem.lam
         model = train(self.rows, chosen, lam, self.fit.name)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IdArray, IntArray, as_numpy, refuse_sparse, sort_by_id
 from unseen.core.checks import is_integer, one_of
+from unseen.core.registry import options_of
 from unseen.core.table import DIRECTIONS, Direction, ScoreTable
 from unseen.errors import ArgumentError, DataError, some
 from unseen.scores import alignment
@@ -149,8 +150,7 @@ class Rule(ABC):
 
     def options(self) -> dict[str, object]:
         """Return the options of the rule as JSON, for the provenance."""
-        # The dataclass decorator is on the subclasses, so the fields are only known at run time.
-        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        values = {name: getattr(self, name) for name in options_of(self)}
         return {k: "+".join(v.scores) if isinstance(v, ScoreTable) else v for k, v in values.items()}
 
     @abstractmethod

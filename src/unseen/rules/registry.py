@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import IntArray
+from unseen.core.checks import check_known
 from unseen.core.coreset import Coreset
 from unseen.core.exposure import Plan
 from unseen.core.protocols import Data
-from unseen.core.registry import Registry, parse_spec
+from unseen.core.registry import Registry, options_of, parse_spec
 from unseen.core.table import Direction, ScoreTable
 from unseen.core.words import percent
-from unseen.errors import ArgumentError, UnknownNameError
+from unseen.errors import ArgumentError
 from unseen.rules.base import Rule, as_array, checked_features, require_features
 from unseen.rules.budgets import Quota
 from unseen.rules.budgets import budget as budget_of
@@ -61,7 +62,7 @@ def about(name: str) -> RuleInfo:
         name=name,
         reads=rule.reads,
         needs=tuple(sorted(rule.needs)),
-        options={f.name: f.default for f in fields(rule)},  # type: ignore[arg-type]
+        options=options_of(rule),
         ordered=rule.ordered,
         formula=rule.formula,
         source=rule.source,
@@ -90,7 +91,7 @@ def spec_of(coreset: Coreset) -> str:
     """
     about = coreset.provenance
     name = str(about.get("rule", "?"))
-    usual = {f.name: f.default for f in fields(RULES.get(name))} if name in RULES else {}  # type: ignore[arg-type]
+    usual = options_of(RULES.get(name)) if name in RULES else {}
     options = {key: value for key, value in (about.get("options") or {}).items() if value != usual.get(key, value)}
     if about.get("quota_by") is not None:
         options["quota"] = about["quota_by"]
@@ -100,12 +101,10 @@ def spec_of(coreset: Coreset) -> str:
 
 def _make(name: str, options: Mapping[str, Any]) -> Rule:
     rule = RULES.get(name)
-    known = [f.name for f in fields(rule)]  # type: ignore[arg-type]
+    known = options_of(rule)
     if options and not known:
         raise ArgumentError(f"rule {name!r} has no options, got {next(iter(options))!r}")
-    for option in options:
-        if option not in known:
-            raise UnknownNameError(f"option of rule {name!r}", option, known)
+    check_known(f"option of rule {name!r}", options, known)
     return rule(**options)
 
 
@@ -276,9 +275,7 @@ class Choice:
             given["features"] = as_array("features", given["features"])
         rule = resolve(rule)
         own = {name: value for name, value in given.items() if name not in SHARED}
-        for name in own:
-            if name not in rule.options():
-                raise UnknownNameError(f"option of rule {rule.name!r}", name, [*rule.options(), *SHARED])
+        check_known(f"option of rule {rule.name!r}", own, [*rule.options(), *SHARED])
         changed: Rule = replace(cast(Any, rule), **own)
         return cls(changed, {name: value for name, value in given.items() if name in SHARED})
 

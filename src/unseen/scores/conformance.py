@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from types import UnionType
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from unseen.core.arrays import FloatArray, IntArray, Named
 from unseen.core.conformance import ensure
 from unseen.core.exposure import SIDES, Observation, Side
+from unseen.core.registry import options_of
 from unseen.core.table import DIRECTIONS
 from unseen.scores.streaming import Score, State
 
@@ -276,7 +277,7 @@ def _another(score: Score, value: Any, kind: Any) -> Any:
 
 
 def _check_options(score: Score, variants: Sequence[Score] | None, story: Story, values: FloatArray) -> None:
-    names = [field.name for field in fields(cast(Any, score))]
+    names = list(options_of(score))
     if variants is None:
         types = get_type_hints(type(score))
         others = {name: _another(score, getattr(score, name), types[name]) for name in names}

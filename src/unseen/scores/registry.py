@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import MISSING, fields
+from dataclasses import MISSING
 from typing import Any
 
 from unseen.core.checks import check_options
 from unseen.core.protocols import Data
-from unseen.core.registry import Registry, parse_spec
+from unseen.core.registry import Registry, options_of, parse_spec
 from unseen.core.table import meaning
 from unseen.errors import ArgumentError
 from unseen.scores import dynamics, label_quality, pointwise, two_sided
@@ -46,7 +46,7 @@ def resolve(spec: str | Score) -> Score:
             return wrapper(resolve(spec.removesuffix(wrapper.suffix)))
     name, options = parse_spec(spec)
     kind = SCORES.get(name)
-    known = _options(kind)
+    known = options_of(kind)
     check_options(f"score {name!r}", options, known)
     for option, default in known.items():
         if default is MISSING and option not in options:
@@ -80,13 +80,9 @@ def describe_all() -> list[dict[str, Any]]:
             "sides": list(kind.sides),
             "label_free": kind.label_free,
             "state": kind.state,
-            "options": {key: "required" if value is MISSING else value for key, value in _options(kind).items()},
+            "options": {key: "required" if value is MISSING else value for key, value in options_of(kind).items()},
             "formula": kind.formula,
             "source": kind.source,
         }
         for name, kind in SCORES.items()
     ]
-
-
-def _options(kind: type[Score]) -> dict[str, Any]:
-    return {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, TypeAlias, cast
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from unseen.core.arrays import Array, Arrays, FloatArray, IntArray, Named, as_numpy
 from unseen.core.checks import is_integer
 from unseen.core.exposure import Observation, Side
+from unseen.core.registry import options_of
 from unseen.core.table import Direction
 from unseen.errors import ArgumentError, DataError
 from unseen.scores import _backend as be
@@ -49,8 +50,8 @@ class Score(ABC):
     @property
     def label(self) -> str:
         """The name in a table: the name of the score, with options that are not the default (`dual:window=5`)."""
-        own = {f.name: getattr(self, f.name) for f in fields(cast(Any, self)) if getattr(self, f.name) != f.default}
-        options = ",".join(f"{key}={value}" for key, value in own.items()).replace(" ", "")
+        own = [(name, getattr(self, name)) for name, usual in options_of(self).items() if getattr(self, name) != usual]
+        options = ",".join(f"{name}={value}" for name, value in own).replace(" ", "")
         return f"{self.name}:{options}" if options else self.name
 
     @property
@@ -204,24 +205,18 @@ class Course(Score):
 
     epochs: int | None = None
 
-    least: ClassVar[int] = 1  # the least number of epochs, of a window where there is one
+    least: ClassVar[int] = 1  # the least number of epochs that it can be computed from
 
     def __post_init__(self) -> None:
-        if self.epochs is not None and not (is_integer(self.epochs) and self.epochs >= self.shortest):
+        if self.epochs is not None and not (is_integer(self.epochs) and self.epochs >= self.least):
             raise ArgumentError(
-                f"epochs of {self.name} must be None (all) or an integer of at least {self.shortest}, "
-                f"got {self.epochs!r}"
+                f"epochs of {self.name} must be None (all) or an integer of at least {self.least}, got {self.epochs!r}"
             )
-
-    @property
-    def shortest(self) -> int:
-        """The least number of epochs that it can be computed from, whatever the option `epochs`."""
-        return self.least
 
     @property
     def least_epochs(self) -> int:
         """The requested number of epochs, or the least possible and at least two, as one epoch is no course."""
-        return self.epochs or max(self.shortest, 2)
+        return self.epochs or max(self.least, 2)
 
     @abstractmethod
     def fold(self, state: State, at: IntArray, observation: Observation, labels: IntArray) -> None:
@@ -262,16 +257,12 @@ class Windowed(Course):
     window: int = 10
 
     state = "O(J)"
-    least = 2
+    least = 2  # of a window; each instance needs one whole window
 
     def __post_init__(self) -> None:
         check_window(self.window, self.least)
+        object.__setattr__(self, "least", self.window)
         super().__post_init__()
-
-    @property
-    def shortest(self) -> int:
-        """One window."""
-        return self.window
 
 
 def holds(observation: Observation, needs: frozenset[str]) -> bool:

@@ -15,12 +15,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from unseen.core.arrays import Arrays, IntArray, Named
-from unseen.core.checks import check_options
+from unseen.core.checks import check_known, check_options
 from unseen.core.exposure import Fit
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.registry import parse_spec
 from unseen.core.threads import default_threads, limited_threads
-from unseen.errors import ArgumentError, UnknownNameError
+from unseen.errors import ArgumentError
 
 if TYPE_CHECKING:
     from unseen.engine.executors.pool import WorkerPool
@@ -205,8 +205,7 @@ def resolve(executor: str | Executor, *, jobs: int | None = None, threads: int |
             raise ArgumentError(f"jobs and threads must be given to the executor, which is {executor!r}, not beside it")
         return executor
     name, options = parse_spec(executor)
-    if name not in _OPTIONS:
-        raise UnknownNameError("executor", name, _OPTIONS)
+    check_known("executor", [name], _OPTIONS)
     check_options(f"the executor {name!r}", options, _OPTIONS[name])
     if name == "local":
         return LocalExecutor(1 if jobs is None else jobs, threads=threads)

@@ -9,7 +9,8 @@ from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
-from unseen.errors import ArgumentError, UnknownNameError
+from unseen.core.checks import check_known
+from unseen.errors import ArgumentError
 
 Schedule = Literal["cosine", "one_cycle", "constant"]
 Precision = Literal["fp32", "bf16", "fp16", "auto"]
@@ -108,12 +109,8 @@ class Recipe:
         >>> Recipe.named("convnet", epochs=4).epochs
         4
         """
-        if name not in PRESETS:
-            raise UnknownNameError("recipe", name, PRESETS)
-        known = {entry.name for entry in fields(cls)}
-        for change in changes:
-            if change not in known:
-                raise UnknownNameError("recipe field", change, known)
+        check_known("recipe", [name], PRESETS)
+        check_known("recipe field", changes, [entry.name for entry in fields(cls)])
         return replace(cls(**PRESETS[name]), **changes)
 
     def describe(self) -> dict[str, object]:
