@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +22,7 @@ import numpy.typing as npt
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.cards import listed, of_choice
-from unseen.core.checks import at_least, one_of
+from unseen.core.checks import at_least, is_number, one_of
 from unseen.core.coreset import HISTORY, Coreset, History
 from unseen.core.exposure import Exposure, Plan
 from unseen.core.plans import coreset, default_plan, plan_of
@@ -147,7 +146,7 @@ class Growth:
 
     def __post_init__(self) -> None:
         at_least("steps", self.steps, 1)
-        share = isinstance(self.start, Real) and 0 < float(self.start) < 1
+        share = is_number(self.start) and 0 < self.start < 1
         if not share and not isinstance(self.start, Coreset):
             raise ArgumentError(f"start must be a share of the budget in (0, 1), or a coreset, got {self.start!r}")
         for name in self.choice.shared:

@@ -7,7 +7,6 @@ judges the rows of the test set.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IdArray, IntArray
+from unseen.core.checks import is_number
 from unseen.core.plans import assign_folds
 from unseen.core.protocols import Data
 from unseen.data.base import digest
@@ -86,7 +86,7 @@ def split_off(data: Data, share: float, *, seed: int) -> tuple[Part, Part]:
     The share is in (0, 0.5], and rounded to one part in 2..100. Exact copies stay on one side, as do the groups that
     the data set brings.
     """
-    if isinstance(share, bool) or not isinstance(share, Real) or not 0 < float(share) <= 0.5:
+    if not is_number(share) or not 0 < share <= 0.5:
         raise ArgumentError(f"probe must be a share of the samples in (0, 0.5], got {share!r}")
     parts = min(round(1 / share), 100)
     groups = joined_groups(data.groups, data.duplicate_groups())

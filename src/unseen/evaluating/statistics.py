@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from numbers import Real
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray
+from unseen.core.checks import is_number
 from unseen.core.words import percent
 from unseen.errors import ArgumentError
 from unseen.rules.registry import LEAST_STRENGTH, UNEVEN
@@ -108,13 +108,13 @@ class Verdict:
 
 def check_margin(margin: object) -> None:
     """Refuse a margin that is not an accuracy."""
-    if isinstance(margin, bool) or not isinstance(margin, Real) or not 0 < float(margin) < 1:
+    if not is_number(margin) or not 0 < margin < 1:
         raise ArgumentError(f"margin must be an accuracy above 0 and below 1 (0.005 is half a point), got {margin!r}")
 
 
 def check_level(level: object) -> None:
     """Refuse a level that is not a probability."""
-    if isinstance(level, bool) or not isinstance(level, Real) or not 0 < float(level) < 1:
+    if not is_number(level) or not 0 < level < 1:
         raise ArgumentError(f"level must be in (0, 1), got {level!r}")
 
 

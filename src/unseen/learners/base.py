@@ -1,4 +1,4 @@
-"""What learners share: their names in words, checks of data, logits of probabilities, progress, and groups.
+"""What learners share: names in words, checks of data, logits of probabilities, the order of rows, progress, groups.
 
 Nothing here imports scikit-learn or torch.
 """
