@@ -28,7 +28,8 @@ def extras_of_errors():
     """The extras that errors about missing packages name, read from the source."""
     for path in (ROOT / "src").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "MissingDependencyError":
+            of = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
+            if of in ("MissingDependencyError", "import_optional"):
                 given = [*node.args[2:], *(word.value for word in node.keywords if word.arg == "extra")]
                 yield from (each.value for each in given if isinstance(each, ast.Constant))
 
