@@ -9,14 +9,15 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from itertools import count, islice, product
-from pathlib import Path, PurePosixPath
+from itertools import count, islice
 from threading import Event, Lock
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
+
+from unseen.core.limits import count_cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,17 +26,6 @@ _allowed: ContextVar[int | None] = ContextVar("allowed", default=None)
 # Read by the libraries when they are loaded, which may happen inside the first fit.
 _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 SPINS = "1000"  # of GNU's OpenMP, whose default is 300,000
-_QUOTA_FILES = (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us"))  # of version 2 and of version 1
-_MEMBERSHIP, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
-
-
-def count_cores() -> int:
-    """Count the cores that this process may use: the smaller of its affinity and its cgroup's quota, at least 1.
-
-    A quota of part of a core counts as none of it: threads beyond the quota wait for the next period.
-    """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(min([usable, *_read_quotas()])))
 
 
 def default_threads(jobs: int = 1) -> int:
@@ -44,29 +34,6 @@ def default_threads(jobs: int = 1) -> int:
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     most = int(asked) if asked.isdecimal() and int(asked) else sys.maxsize  # OpenMP ignores anything else, too
     return min(max(1, count_cores() // jobs), most)
-
-
-def _read_quotas() -> Iterator[float]:
-    """Yield the quota, in cores, of each cgroup around this process that has one; version 1 or 2, Linux only."""
-    try:
-        lines = _MEMBERSHIP.read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        number, controllers, place = line.split(":", 2)
-        if number == "0" and not controllers:  # version 2
-            root = _CGROUPS
-        elif "cpu" in controllers.split(","):
-            root = _CGROUPS / "cpu"
-        else:
-            continue
-        inside = PurePosixPath(place.lstrip("/"))
-        # The limits of all parents hold, too. In a container the path may be the host's, where only the root is seen.
-        for folder, names in product((inside, *inside.parents), _QUOTA_FILES):
-            with suppress(OSError, ValueError):  # no such file, or "max": no limit
-                quota, period = map(int, " ".join((root / folder / name).read_text() for name in names).split())
-                if quota > 0 and period > 0:  # -1: no limit
-                    yield quota / period
 
 
 @contextmanager

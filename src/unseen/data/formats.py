@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,8 +25,8 @@ import pyarrow as pa
 from PIL import Image
 
 from unseen.core.arrays import IntArray
+from unseen.core.limits import count_cores, total_memory
 from unseen.core.protocols import Data
-from unseen.core.threads import count_cores
 from unseen.data.base import blocks
 from unseen.data.decoding import ImageSource, upright
 from unseen.data.files import Files, is_folder, is_url, no_file, walk
@@ -126,12 +125,7 @@ class ReadOptions:
         """The memory limit; by default a quarter of the memory of this machine, or of its control group."""
         if self.memory_limit is not None:
             return self.memory_limit
-        total = total_memory()
-        for name in ("memory.max", "memory/memory.limit_in_bytes"):
-            limit = Path("/sys/fs/cgroup") / name
-            if limit.exists() and (text := limit.read_text().strip()).isdigit():
-                total = min(total, int(text))
-        return total // 4
+        return total_memory() // 4
 
     def check_columns(self, names: Sequence[str]) -> None:
         """Refuse columns that do not exist, more than one kind of input, and labels beside a target."""
@@ -179,14 +173,6 @@ class ReaderOptions(Reading, total=False):
     workers: int
     cache: str | Path
     groups: Any
-
-
-def total_memory() -> int:
-    """Return the bytes of memory of this machine; where the system does not say, as Windows, 8 GiB."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError):
-        return 8 << 30
 
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # how Hugging Face writes images

@@ -93,7 +93,7 @@ def test_what_several_workers_cannot_train_is_refused():
 
 def test_processes_on_one_machine_share_its_memory(monkeypatch):
     data = pictures(64)  # 4 KiB
-    monkeypatch.setattr("unseen.learners.torch.inputs.free_memory", lambda place: 10 * 1024)
+    monkeypatch.setattr("unseen.learners.torch.inputs.free_memory", lambda: 10 * 1024)
     kinds = [
         type(open_inputs(data, torch.device("cpu"), None, workers=0, sharers=sharers)).__name__ for sharers in (1, 2)
     ]

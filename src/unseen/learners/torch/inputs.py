@@ -24,8 +24,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from unseen.core.arrays import FloatArray, IdArray, IntArray
+from unseen.core.limits import free_memory
 from unseen.core.protocols import Data
-from unseen.data.formats import total_memory
 from unseen.errors import DataError, some, warn
 from unseen.learners.torch.recipe import Recipe
 from unseen.learners.torch.runtime import ALONE, Team
@@ -116,21 +116,10 @@ def open_inputs(
     host = torch.device("cpu")
     for place in dict.fromkeys((device, host)):
         share = 2 * sharers if place == host else 2
-        limit = free_memory(place) // share if memory_limit is None else memory_limit
-        if size <= limit:
+        free = int(torch.cuda.mem_get_info(place)[0]) if place.type == "cuda" else free_memory()
+        if size <= (free // share if memory_limit is None else memory_limit):
             return Held(data, device=device, place=place)
     return Streamed(data, device=device, workers=workers)
-
-
-def free_memory(place: torch.device) -> int:
-    """Ask for the bytes of memory that are free on a device, or on this machine."""
-    if place.type == "cuda":
-        return int(torch.cuda.mem_get_info(place)[0])
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):  # not Linux: half of what there is
-        return total_memory() // 2
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy as np
 from unseen.core.arrays import pack, unpack
 from unseen.core.checks import at_least
 from unseen.core.exposure import SIDES
+from unseen.core.limits import free_memory
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.threads import default_threads, short_spins
 from unseen.errors import ArgumentError, DataError, import_optional
@@ -190,11 +191,7 @@ class TorchLearner(Learner):
         """Tell whether inputs of so many bytes fit `memory_limit`; where it is None, half of the free host memory."""
         if self.memory_limit is not None:
             return data_bytes <= self.memory_limit
-        import torch
-
-        from unseen.learners.torch.inputs import free_memory
-
-        return data_bytes <= free_memory(torch.device("cpu")) / 2
+        return data_bytes <= free_memory() / 2
 
     def network_bytes(self, data: Data) -> tuple[float, float]:
         """Count the bytes of parameters, gradients and momentum, and what a sample adds going backward."""
