@@ -229,8 +229,10 @@ def test_dates_are_days_with_a_warning(write):
     assert data.take(np.arange(3))[:, 0].tolist() == [18262.0, 18263.0, 18264.0]
 
 
-def test_features_with_zeros_in_front_are_noted(write):
-    path = write("a.csv", "zip,n,paid\n00501,1,no\n10001,20,yes\n")
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_features_with_zeros_in_front_are_noted(write, separator, end):
+    path = write("a.csv", "zip,n,paid\n00501,1,no\n10001,20,yes\n".replace(",", separator).replace("\n", end))
     (note,) = [note for note in resolve(path, label="paid").notes if "zeros in front" in note]
     assert note.startswith("column 'zip' is written with zeros in front, but read as a number")
     assert "dtype={'zip': str}" in note

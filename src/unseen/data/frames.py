@@ -223,7 +223,7 @@ def column_of(frame: Any) -> Any:
 
 
 def _refuse_other_order(frame: Any, values: Any, name: str) -> None:
-    """Refuse a series whose index is that of the frame in another order: it would be paired by position."""
+    """Refuse a series with the index of the frame in another order, since rows are paired by position."""
     if not (hasattr(frame, "iloc") and hasattr(values, "iloc")):
         return
     own, other = frame.index, values.index
@@ -237,7 +237,7 @@ def _refuse_other_order(frame: Any, values: Any, name: str) -> None:
 
 
 def _index_of(frame: Any, rows: IntArray) -> tuple[IdArray | None, tuple[str, ...]]:
-    """Return the ids in the index of a pandas frame, if the user set one, and the notes on it."""
+    """Return the ids in the index of a pandas frame, None if there are none; and the notes on them."""
     index = getattr(frame, "index", None)
     if index is None or type(index).__name__ == "RangeIndex" or not hasattr(frame, "iloc"):
         return None, ()
@@ -255,9 +255,9 @@ _BLOCK = 1 << 20  # bytes that pyarrow parses at a time; a row must fit
 _OTHER = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _THOUSANDS = r"^\s*[-+]?\d{1,3}([,.' ]\d{3})+([,.]\d+)?\s*$"
 _PLAIN = r"^\s*[-+]?\d+([,.]\d+)?\s*$"
-_NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?")  # data, where two entries of the first row are alike
-_REAL = re.compile(r"-?\d+\.\d+(e-?\d+)?")  # no name of a column, while whole numbers may be some
-_ZEROS, _LONG = r"^[-+]?0\d+$", r"^[-+]?\d{16,}$"  # a number that loses zeros, or as a real number digits
+_NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?")  # names no column where two entries of the first row are equal
+_REAL = re.compile(r"-?\d+\.\d+(e-?\d+)?")  # names no column; a whole number may
+_ZEROS, _LONG = r"^[-+]?0\d+$", r"^[-+]?\d{16,}$"  # a number loses the zeros, a real number the last digits
 _DECIMAL_COMMA = r"^\s*[-+]?\d+,\d+\s*$"
 _FEW_SIGNS = 60  # of a line, in a message
 _PACKINGS = ("", ".gz", ".bz2", ".zst")  # which pyarrow unpacks while it reads
@@ -285,7 +285,7 @@ class CsvFormat(LoadedFormat):
         table, notes = self.parse(path)
         image, folder = self.reading.image, path.absolute().parent
         at = -1 if image is None else table.schema.get_field_index(image)
-        if at >= 0 and pa.types.is_string(table.column(at).type):  # paths of images are seen from the folder
+        if at >= 0 and pa.types.is_string(table.column(at).type):  # paths of images are relative to the folder
             names = [None if name is None else str(folder / name) for name in table.column(at).to_pylist()]
             table = table.set_column(at, image, pa.array(names, pa.string()))
         self.files = stamp(path.parent, [path.name])
@@ -339,13 +339,13 @@ class CsvFormat(LoadedFormat):
         return table, notes + lost
 
     def _keep_zeros(self, table: pa.Table, parse: Callable[..., pa.Table]) -> tuple[pa.Table, list[str]]:
-        """Read labels, ids and groups as text if a number would lose digits, as of `01`; note features that lose them.
+        """Read labels, ids and groups as text if numbers would lose digits, as `01` does; note features that lose them.
 
         `parse` reads columns as text, which costs a second pass over the file.
         """
         features = set[str]()
         with pa.input_stream(Path(self.source)) as opened:
-            begins = re.search(rb'(^|[,;\t])"?[-+]?0\d+"?([,;\t\r\n]|$)', opened.read(_BLOCK), re.MULTILINE)
+            begins = re.search(rb'(^|[,;\t|\r])"?[-+]?0\d+"?([,;\t|\r\n]|$)', opened.read(_BLOCK), re.MULTILINE)
         if begins and self.reading.text is None and self.reading.image is None:
             features = set(self.reading.wanted) or set(table.column_names) - self.taken
         whole = {field.name for field in table.schema if pa.types.is_integer(field.type)}
@@ -369,8 +369,8 @@ class CsvFormat(LoadedFormat):
     def copy_rows(self, rows: IntArray, out: BinaryIO) -> bool:
         """Write the first line of the file and these rows, ascending, as they are written there.
 
-        What was written is read again and compared. Return False, with nothing written, where it is not these rows,
-        as with quotes that do not pair, and where paths of images would not be seen from the new place.
+        What was written is read again and compared. Return False, with nothing written, where it is not these rows, as
+        with quotes that do not pair, or where relative paths of images would not hold in the new place.
         """
         stored = self._with_ids  # with a column of ids where the file has none
         own = stored is not None and stored.column_names == self.table.column_names
@@ -422,14 +422,14 @@ class JsonLinesFormat(CsvFormat):
 def from_csv(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
     """Read a whole CSV file; the roles and types of columns are as in `from_parquet`.
 
-    The first row names the columns. The separator is the comma, semicolon or tab, whichever is most frequent in the
-    first row. With semicolons, numbers may have decimal commas. The notes list the types that were found. An entry that
-    is empty, `NA`, `NaN` or `null` is missing.
+    The first row names the columns. The separator is the comma, semicolon, tab or vertical bar, whichever is most
+    frequent in the first row. With semicolons, numbers may have decimal commas. The notes list the types that were
+    found. An entry that is empty, `NA`, `NaN` or `null` is missing.
 
     Args:
         path: the file, UTF-8 with or without a byte-order mark; it may be packed as `.gz`, `.bz2` or `.zst`.
-        **options: those of `from_parquet`, but `memory_limit`;
-            a column of images holds their paths, relative to the folder of this file.
+        **options: those of `from_parquet` but `memory_limit`. A column of images holds their paths, relative to the
+            folder of this file.
 
     Raises:
         UnknownNameError: no such column; the message has the nearest names.
@@ -500,7 +500,7 @@ def _parse_csv(
     try:
         table = csv.read_csv(
             path,
-            # In one thread rows are numbered, and no thread is left that aborts a program which ends at once.
+            # One thread numbers the rows, and leaves no thread that aborts a program which ends soon.
             read_options=csv.ReadOptions(block_size=size, use_threads=False),
             parse_options=csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=note),
             convert_options=csv.ConvertOptions(
