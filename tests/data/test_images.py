@@ -312,7 +312,7 @@ def test_options_are_checked(folder):
         from_folder(folder, image_size=0)
     with pytest.raises(ArgumentError, match="mode must be 'RGB' or 'L', got 'CMYK'"):
         from_folder(folder, mode="CMYK")
-    with pytest.raises(ArgumentError, match="workers must be at least 1"):
+    with pytest.raises(ArgumentError, match="workers must be an integer of at least 1"):
         from_folder(folder, workers=0)
     with pytest.raises(ArgumentError, match="label='y' names a column, and from_folder has none"):
         resolve(folder, label="y")

@@ -1,8 +1,8 @@
-"""The data formats: one class each, by which reading, the report and the export go.
+"""The data formats: one class each, which reading, the report and the export use.
 
-A `Format` is a data set as it is stored. `open` gives what learners read. The report shows samples of it by `show`, and
-the export writes its rows by `stored`, without the pass over all samples that opening takes where a format can do so.
-Each format takes some of `ReadOptions`, which are written once for all.
+A `Format` is a data set as it is stored. `open` gives what learners read. The report shows samples by `show`, and the
+export writes rows by `stored`. Where a format can, both avoid the pass over all samples that opening takes. Each format
+takes some of the options in `ReadOptions`.
 
 `unseen.data.sources` has the registry of formats. Other packages add theirs by the entry-point group `unseen.formats`.
 """
@@ -25,6 +25,7 @@ import pyarrow as pa
 from PIL import Image
 
 from unseen.core.arrays import IntArray
+from unseen.core.checks import at_least
 from unseen.core.limits import count_cores, total_memory
 from unseen.core.protocols import Data
 from unseen.data.base import blocks
@@ -100,8 +101,8 @@ class ReadOptions:
             raise ArgumentError(f"on_error must be 'raise' or 'skip', got {self.on_error!r}")
         if self.mode not in ("RGB", "L"):
             raise ArgumentError(f"mode must be 'RGB' or 'L', got {self.mode!r}")
-        if self.image_size is not None and (not isinstance(self.image_size, int) or self.image_size < 1):
-            raise ArgumentError(f"image_size must be an integer of at least 1, got {self.image_size!r}")
+        if self.image_size is not None:
+            at_least("image_size", self.image_size, 1)
 
     @property
     def wanted(self) -> list[str]:
@@ -116,9 +117,7 @@ class ReadOptions:
     @property
     def processes(self) -> int:
         """The number of processes that decode, if starting them pays."""
-        if self.workers is not None and self.workers < 1:
-            raise ArgumentError(f"workers must be at least 1, got {self.workers!r}")
-        return count_cores() if self.workers is None else self.workers
+        return count_cores() if self.workers is None else at_least("workers", self.workers, 1)
 
     @property
     def bytes_in_memory(self) -> int:
@@ -256,7 +255,7 @@ class Format(ABC):
         self.reading = ReadOptions(**{name: value for name, value in self.given.items() if name in known})
 
     def _refuse_values(self, name: str, value: Any) -> None:
-        """Refuse values where a name is wanted, as of labels; only beside arrays a target is values."""
+        """Refuse values in place of a name, as of labels; beside arrays, a target is values."""
         if name not in COLUMNS or name == "features" or isinstance(self.source, tuple):
             return
         if getattr(value, "shape", ()) or (isinstance(value, (list, tuple)) and len(value) > 1):
@@ -278,7 +277,7 @@ class Format(ABC):
 
     @classmethod
     def named(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Rename options to the names that this format uses; leave out those that are None."""
+        """Rename options to the names that this format uses, and leave out those that are None."""
         named: dict[str, Any] = {}
         for name, value in given.items():
             own = cls.aliases.get(name, name)

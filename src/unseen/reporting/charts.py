@@ -21,6 +21,7 @@ import numpy as np
 
 from unseen.core.arrays import FloatArray
 from unseen.core.table import ScoreTable, meaning
+from unseen.core.words import percent
 from unseen.evaluating.advise import Advice
 from unseen.evaluating.methods import FULL
 from unseen.evaluating.result import Evaluation
@@ -126,8 +127,8 @@ def _draw_both_exposures(
     rho = float(spearmanr(x, y).statistic) if varied else float("nan")
     text = (
         f"Each sample by both exposures; on the dashed line they agree. Rank correlation {rho:.2f}; "
-        f"{np.mean(y > x):.0%} of the samples lie above the line."
-    ).replace("%", " %")
+        f"{percent(float(np.mean(y > x)), 0)} of the samples lie above the line."
+    )
     quarters = np.quantile(edges, [0, 0.25, 0.5, 0.75, 1])
     counts = np.histogram2d(x, y, (quarters, quarters))[0].astype(int)
     spans = [f"{a:.3g} .. {b:.3g}" for a, b in pairwise(quarters.tolist())]
@@ -242,7 +243,7 @@ def _describe_crowding(values: FloatArray, edges: FloatArray) -> str:
     found = crowding(values, np.linspace(edges[0], edges[-1], 101))
     return (
         f"{found.distinct:,} distinct ranks for {found.n:,} samples. The fullest of 100 equal bins has "
-        f"{100 * found.fullest:.1f} % of them; by entropy, they fill {found.filled:.0f} of the bins"
+        f"{percent(found.fullest)} of them; by entropy, they fill {found.filled:.0f} of the bins"
     )
 
 
@@ -253,7 +254,7 @@ _FONT = 10.0
 _GRID = 36  # cells of a density, each way
 _DWARFS = 12  # times the median bar
 
-# Stand-ins: what each becomes is in style.css.
+# Stand-in colours, which `_VARIABLES` maps to variables of style.css.
 INK, MUTED, LINE, KEPT, PRUNED, OTHER = "#010203", "#020304", "#030405", "#040506", "#050607", "#060708"
 _SERIES = tuple(f"#0708{i:02x}" for i in range(6))
 _VARIABLES = {

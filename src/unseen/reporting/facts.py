@@ -6,7 +6,7 @@ The second part reduces scores and coresets to what a page can show: it takes ar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Facts:
     other: ScoreTable | None = None  # scores of the same samples under another exposure
     price: Price | None = None  # what the trainings of the run cost
     worth: float | None = None  # that cost, in trainings on everything
-    command: dict[str, Any] | None = None  # the name and options of the command that began the run
+    options: dict[str, Any] = field(default_factory=dict)  # of the command that began the run; none if not known
     scored_in: Path | None = None  # the run that holds the table, where that is another one
 
     @property
@@ -90,7 +90,7 @@ def gather(run: Path, beside: Sequence[Path] = ()) -> Facts:
     """
     facts = _read(run)
     if facts.table is None and facts.evaluation is not None:
-        facts = _add_judged(facts, facts.evaluation)
+        facts = _add_evaluated(facts, facts.evaluation)
     for place in beside:
         facts = _add(facts, _read(place))
     return facts
@@ -101,10 +101,9 @@ def _read(place: Path) -> Facts:
     manifest = run.manifest()
     evaluation = run.output(EVALUATION, Evaluation.load)
     try:
-        begun = read_command(place)
-        command = {"command": begun.name, "options": begun.options}
+        options = read_command(place).options
     except RunError:
-        command = None
+        options = {}
     table = run.table()
     facts = Facts(
         run=place,
@@ -117,21 +116,23 @@ def _read(place: Path) -> Facts:
         advice=Advice.of_run(run),
         price=of_run(place),
         worth=None if table is None else worth(place, len(table)),
-        command=command,
+        options=options,
     )
     if all(found is None for found in (facts.table, facts.evaluation, facts.sweep, facts.advice)):
         raise RunError(f"{place} holds no results yet: the run is not finished; `unseen resume {place}` goes on")
     return facts
 
 
-def _add_judged(facts: Facts, evaluation: Evaluation) -> Facts:
-    """Add the scores and the coreset of the first run that an evaluation judged, if that run is still there."""
-    judged = None if facts.command is None else facts.command["options"].get("runs")
+def _add_evaluated(facts: Facts, evaluation: Evaluation) -> Facts:
+    """Add the scores and the coreset of the first run that was evaluated, if that run is still there."""
+    runs = facts.options.get("runs")
+    if not isinstance(runs, list) or not runs or not isinstance(runs[0], str):
+        return facts
     try:
-        first = _read(Path(judged[0])) if isinstance(judged, list) and judged and isinstance(judged[0], str) else None
+        first = _read(Path(runs[0]))
     except UnseenError:
         return facts
-    if first is None or first.table is None or first.table.class_names != evaluation.class_names:
+    if first.table is None or first.table.class_names != evaluation.class_names:
         return facts
     return replace(facts, table=first.table, coreset=first.coreset, history=first.history, scored_in=first.run)
 
@@ -159,9 +160,7 @@ def _add(facts: Facts, other: Facts) -> Facts:
 
 
 _AROUND = 0.125  # share of the samples on each side of a cut that decides whether it is one
-_CLEAR = 0.5  # difference of the shares kept on both sides from which on it is a cut
-
-Kept = npt.NDArray[np.bool_]
+_CLEAR = 0.5  # least difference of the shares kept on both sides at a cut
 
 
 @dataclass(frozen=True)
@@ -225,15 +224,15 @@ def crowding(values: FloatArray, edges: FloatArray) -> Crowding:
     return Crowding(len(np.unique(known)), len(known), float(shares.max()), filled)
 
 
-def cut_of(values: FloatArray, kept: Kept) -> Cut | None:
-    """Find the score at which the share kept changes most; None where it nowhere changes by half."""
+def cut_of(values: FloatArray, kept: npt.NDArray[np.bool_]) -> Cut | None:
+    """Find the score at which the share kept changes most; None where it changes by less than half."""
     order = order_of(values)
     inside = kept[order].astype(np.float64)
     n, total = len(inside), float(inside.sum())
     if not 0 < total < n:
         return None
     below = np.cumsum(inside)
-    # Where the kept and the pruned part differ most in how much of them lies below (Kolmogorov and Smirnov).
+    # The kept and the pruned part differ most here in the share that lies below (Kolmogorov and Smirnov).
     apart = np.abs(below / total - (np.arange(1, n + 1) - below) / (n - total))
     at = int(apart[:-1].argmax()) + 1
     width = max(1, round(_AROUND * n))
@@ -244,7 +243,7 @@ def cut_of(values: FloatArray, kept: Kept) -> Cut | None:
 
 
 def class_rows(table: ScoreTable, score: str | None, coreset: Coreset | None, most: int) -> list[ClassRow]:
-    """Summarise the largest classes, largest first."""
+    """Summarise up to `most` classes, the largest first."""
     labels, classes = table.labels, len(table.class_names)
     sizes = np.bincount(labels, minlength=classes)
     kept = None if coreset is None else np.bincount(labels[coreset.indices], minlength=classes)

@@ -19,6 +19,7 @@ from PIL import Image
 from unseen.core.arrays import IntArray
 from unseen.core.coreset import Coreset, History
 from unseen.core.table import Direction, ScoreTable
+from unseen.core.words import percent
 from unseen.data.formats import Format, Seen
 from unseen.data.sources import find_format
 from unseen.engine.runs.commands import read_by, told_before
@@ -87,8 +88,8 @@ def _label_errors(table: ScoreTable, most: int) -> Iterator[Gallery]:
 def _at_cut(score: str, cut: Cut, order: IntArray, most: int) -> Gallery:
     text = (
         f"on both sides of {score} {cut.value:.3g}, where choosing changes most: of those just below "
-        f"{cut.below:.0%} were kept, of those just above {cut.above:.0%}"
-    ).replace("%", " %")
+        f"{percent(cut.below, 0)} were kept, of those just above {percent(cut.above, 0)}"
+    )
     around = order[max(0, cut.at - most // 2) : cut.at + most // 2]
     return Gallery("threshold", "Near the threshold", text, around.tolist())
 
@@ -134,7 +135,7 @@ _MOST_NUMBERS = 64  # of a vector whose first ones are shown
 
 @dataclass(frozen=True)
 class View:
-    """One sample as the page shows it; everything is None where there is nothing to see."""
+    """One sample as the page shows it; nothing is set where there is nothing to see."""
 
     picture: str | None = None  # a data address
     tiny: bool = False  # whether its pixels are to be seen as squares
@@ -149,11 +150,6 @@ class Views:
         self._samples, self._places = samples, places
         self.bytes = 0  # of the pictures so far
         self.dropped = 0  # samples without a picture for want of bytes
-
-    @property
-    def kind(self) -> str:
-        """The kind of the data set: `"image"`, `"text"`, `"table"` or `"vector"`."""
-        return self._samples.kind
 
     def of(self, rows: Sequence[int]) -> dict[int, View]:
         """Read these rows. Once the budget of bytes is spent, the later rows have no picture."""
@@ -201,7 +197,7 @@ def view_of(facts: Facts, data: Any = None) -> Views | str:
                 return "they are vectors, which say nothing to the eye; name the images or texts that they were made of"
             source, options = read_by(facts.scoring)
         else:
-            source, options = data, _options(facts, data)
+            source, options = data, _reading_options(facts, data)
         with told_before():
             samples = find_format(source, **options)
             labelled, known = samples.labelling, samples.known()
@@ -220,8 +216,8 @@ def view_of(facts: Facts, data: Any = None) -> Views | str:
     return Views(samples, places)
 
 
-def _options(facts: Facts, data: Any) -> dict[str, Any]:
-    """Return the reading options of the run for the same data in another place; none for data that is already open."""
+def _reading_options(facts: Facts, data: Any) -> dict[str, Any]:
+    """Return how the run read its data, if `data` is a file of the same format in another place; else nothing."""
     if not isinstance(data, (str, Path)):
         return {}
     try:

@@ -16,6 +16,7 @@ import numpy as np
 import unseen
 from unseen.core.files import replace_file
 from unseen.core.table import meaning
+from unseen.core.words import percent
 from unseen.errors import ArgumentError
 from unseen.reporting import words
 from unseen.reporting.charts import charts_of, strip
@@ -24,8 +25,8 @@ from unseen.reporting.galleries import MOST_BYTES, Gallery, Views, galleries, sh
 
 FILE = "report.html"  # in the directory of a run
 MOST_CLASSES = 60  # in the table of classes, largest first
-_LONG = 80  # letters of an id or a name of a class on a card
-_MOST_IMAGES = 200  # a gallery: a file is to be opened by a browser, and looked at by a person
+_LONG = 80  # letters of an id or a class name on a card
+_MOST_IMAGES = 200  # in a gallery: a browser has to open the file, and a person to look at it
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -44,8 +45,10 @@ def render(facts: Facts, views: Views | str, *, images: int) -> str:
     if facts.table is not None and facts.coreset is not None and facts.score is not None:
         cut = cut_of(scored(facts.table, facts.score), facts.coreset.mask)
     walls = [] if isinstance(views, str) else _walls(facts, views, galleries(facts, cut, images))
-    environment.filters.update(percent=words.percent)
-    rows = [] if facts.table is None else class_rows(facts.table, facts.score, facts.coreset, MOST_CLASSES)
+    environment.filters.update(percent=percent)
+    table = facts.table
+    rows = [] if table is None else class_rows(table, facts.score, facts.coreset, MOST_CLASSES)
+    class_names = () if table is None else table.class_names
     return environment.get_template("report.html.j2").render(
         facts=facts,
         title=words.title_of(facts),
@@ -56,12 +59,12 @@ def render(facts: Facts, views: Views | str, *, images: int) -> str:
         worst=_worst(facts),
         charts=charts_of(facts, cut),
         classes=rows,
-        exposure="" if facts.table is None else facts.table.exposure,
+        exposure="" if table is None else table.exposure,
         strips=strip([row.quantiles for row in rows]),
-        classes_in_all=0 if facts.table is None else len(facts.table.class_names),
+        classes_in_all=len(class_names),
         scores=_scores(facts),
         walls=walls,
-        class_choices=[] if facts.table is None else _labels_shown(walls, facts.table.class_names),
+        class_choices=_labels_shown(walls, class_names),
         no_views=views if isinstance(views, str) else None,
         dropped=0 if isinstance(views, str) else views.dropped,
         most_bytes=MOST_BYTES >> 20,
@@ -75,7 +78,7 @@ def render(facts: Facts, views: Views | str, *, images: int) -> str:
 
 
 def _labels_shown(walls: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> list[str]:
-    """Return the labels of the samples shown, in the order of the classes; bins of a target go up."""
+    """Return the labels of the samples shown, in the order of the classes."""
     shown = {card["label"] for wall in walls for card in wall["cards"]}
     return [label for label in dict.fromkeys(shorten(name, _LONG) for name in class_names) if label in shown]
 
@@ -138,10 +141,9 @@ def _walls(facts: Facts, views: Views, chosen: list[Gallery]) -> list[dict[str, 
 
 def _details(facts: Facts) -> list[tuple[str, str]]:
     """List what is needed to repeat the run."""
-    options = {} if facts.command is None else facts.command["options"]
     lines = [
         ("run", str(facts.run)),
-        ("data", str(options.get("data", "as given from Python"))),
+        ("data", str(facts.options.get("data", "as given from Python"))),
         ("samples", " of kind ".join(str(part) for part in (facts.samples, facts.fingerprint.get("kind")) if part)),
         ("exposure", "" if facts.table is None else facts.table.exposure),
         ("versions", ", ".join(f"{name} {v}" for name, v in sorted((facts.manifest.get("versions") or {}).items()))),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from unseen.core.table import meaning
-from unseen.core.words import duration
+from unseen.core.words import duration, percent
 from unseen.evaluating.advise import Advice
 from unseen.evaluating.methods import FULL
 from unseen.evaluating.prices import Price, paid
@@ -31,20 +31,11 @@ RANDOM = "random"  # the baseline of a sweep
 class VerdictBox:
     """The verdict on a coreset, on a share pruned, or on the methods of a sweep."""
 
-    # The verdict against full, or against random where full was not trained on; "mixed" where it is good news but some
+    # The verdict against full, or against random where full was not trained on; "mixed" where it is good but some
     # classes lose; "measured" where nothing is judged.
     word: str
-    text: str  # the headline: the verdict with the names of the coreset, of these classes and of the trainee
+    text: str  # the headline
     lines: tuple[str, ...]  # the details: accuracies, differences, what the interval covers, what the coreset saves
-
-
-def percent(share: float) -> str:
-    """Write a share in per cent.
-
-    >>> percent(0.913)
-    '91.3 %'
-    """
-    return f"{100 * share:.1f} %"
 
 
 def title_of(facts: Facts) -> str:
@@ -68,7 +59,7 @@ def describe(facts: Facts) -> str:
 
 
 def cost(price: Price | None) -> str:
-    """Say how long the trainings took, in a sentence; empty where that is not known."""
+    """Describe in a sentence how long the trainings took; return "" where that is not known."""
     if price is None:
         return ""
     seen = "" if price.samples is None else f" and passed over {price.samples:,.0f} samples, epochs counted"
@@ -151,8 +142,8 @@ def _describe_scoring(facts: Facts) -> str:
     who = in_words(table.provenance.get("learner") or facts.manifest.get("learner")) or "?"
     plan = table.provenance.get("plan") or {}
     repeats = f", in {len(table.folds)} repeats" if len(table.folds) > 1 else ""
-    options = {} if facts.command is None else facts.command["options"]
-    data = f" of {str(options['data']).rstrip('/').rpartition('/')[2]}" if options.get("data") else ""
+    place = facts.options.get("data")
+    data = f" of {str(place).rstrip('/').rpartition('/')[2]}" if place else ""
     name = facts.score
     by = "" if name is None else f" by {name} ({meaning(table.direction(name))})"
     that = "that had seen it" if table.exposure == "in-sample" else "that never saw it"
@@ -186,7 +177,7 @@ def _describe_plan(plan: dict[str, Any]) -> str:
 
 
 def _sampling(arm: ArmResult, metric: str) -> str:
-    """Write the standard errors that come from the test set, which repeating with other seeds does not show."""
+    """Write the standard errors that come from the test set; repeating with other seeds does not show them."""
     errors = {f"the {metric}": arm.error}
     errors |= {f"the difference to {to}": error for to, error in arm.beside_error.items()}
     known = [f"± {100 * error:.1f} to {what}" for what, error in errors.items() if np.isfinite(error)]
@@ -214,7 +205,7 @@ def _judge_coreset(evaluation: Evaluation, name: str) -> VerdictBox:
 
 
 def _judge_advice(advice: Advice) -> VerdictBox:
-    """State how much can be pruned, and what each share came to."""
+    """State how much can be pruned, and the result of each share that was tried."""
     text = f"Nothing can be pruned by {advice.method}: {advice.verdict.text}"
     if advice.difference is not None:
         text = (
@@ -251,5 +242,5 @@ def _judge_sweep(sweep: Sweep) -> VerdictBox | None:
 
 
 def _word(verdict: Verdict, doubt: str | None) -> str:
-    """Return the word of a verdict, or "mixed" where it is good news with a but: a class that loses, or a doubt."""
+    """Return the word of a verdict; "mixed" where it is good, but a class loses or there is a doubt."""
     return "mixed" if verdict.word in ("lossless", "better") and (doubt or not verdict.good) else verdict.word
