@@ -257,7 +257,7 @@ def test_logarithms_of_probabilities_are_logits():
 def test_more_logits_than_samples():
     fit, watching = begun()
     watching.begin_evaluation(fit.unseen[:4])
-    with pytest.raises(unseen.ArgumentError, match=r"the logits of 4 samples .* got \(5, 3\)"):
+    with pytest.raises(unseen.ArgumentError, match=r"logits must have shape \(4, 3\), got \(5, 3\)$"):
         watching.add_batch(LOGITS[0][:5], Model().eval())
 
 

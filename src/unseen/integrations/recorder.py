@@ -42,11 +42,11 @@ from unseen.scores.streaming import Course, Score
 
 DEFAULT_SCORES = ("el2n", LABEL_ISSUE)  # that the default rule reads, without the sides of `halves`
 UNNAMED = "recorder"  # the name of a loop without one
-TELLING = 8  # the least rows to judge by; fewer may be in [0, 1] and sum to 1 by chance
+LEAST_ROWS = 8  # to judge by; fewer may be in [0, 1] and sum to 1 by chance
 
 
 class Recorder:
-    """A recorder hands out the fits of a plan, and takes observations by sample id.
+    """A recorder yields the fits of a plan, and takes observations by sample id.
 
     Args:
         labels: (n,) labels of one type, whose sorted order is that of the columns of the logits (`class_names`); None,
@@ -61,10 +61,10 @@ class Recorder:
             C different values, whose sorted order is the order of the columns of the logits.
         n: the number of samples, where there are no labels.
         seed: the root seed.
-        out: a directory that keeps the run. When the same recorder is made again, its finished fits are skipped: it
-            cannot see whether your training has changed since, so it tells how many were taken from where.
-        name: what you train by, such as `"resnet18, 30 epochs"`, in the manifest. Change it with the loop: a run in
-            `out` of another name is then refused, and one of the same name taken without a word.
+        out: a directory that keeps the run. When the same recorder is made again, its finished fits are skipped. It
+            cannot see whether your training has changed since, so it warns how many were taken from where.
+        name: how you train, such as `"resnet18, 30 epochs"`, for the manifest. Change it with the loop: a run in `out`
+            of another name is refused, and one of the same name is continued without a warning.
 
     >>> import unseen
     >>> labels = np.array([0, 1, 0, 1])
@@ -109,7 +109,7 @@ class Recorder:
         self._about: dict[str, object] = {"learner": UNNAMED if name is None else name}
         abilities = Abilities(self._about, epochs=None, provides=None)
         self._job = Scoring(samples, plan=exposure, scores=asked, learner=abilities, run=self._run, seed=seed)
-        self._doubt = Doubt()
+        self._check = ProbabilityCheck()
         # The number of epochs of each fit that was recorded here, and whether those taken from `out` are still untold.
         self._epochs: dict[str, int] = {}
         self._out, self._untold = out, name is None
@@ -136,14 +136,14 @@ class Recorder:
                 self._job.finish(fit, sink.result())
                 self._epochs[fit.name] = epochs
                 self._run.event("recorded", fit=fit.name, epochs=epochs)
-                if self._doubt.is_of_sigmoid():
+                if self._check.finds_sigmoid():
                     warn_of_sigmoid()
             self._tell_of_kept()
         finally:  # where the loop is left early, the fit is not finished, and will be handed out again
             self._fit = self._sink = None
 
     def _tell_of_kept(self) -> None:
-        """Tell once how many fits were taken from `out`, unless the loop has a name to be known by."""
+        """Warn once how many fits were taken from `out`, unless the loop has a name that identifies it."""
         kept = self._job.done - len(self._epochs)
         if not kept or not self._untold:
             return
@@ -177,10 +177,10 @@ class Recorder:
         return self._job.samples.class_names
 
     def check(self, *, provides: Sequence[str], epochs: int | None = None) -> None:
-        """Refuse, before a loop trains, scores that it cannot give: that read something else, or need more epochs.
+        """Refuse, before a loop trains, scores that read what it will not record, or that need more epochs.
 
-        `provides` is what the loop will record (`"logits"`, `"features"`, `"grad_norm"`), `epochs` how many epochs it
-        will train and record, None if this is not known.
+        `provides` is what the loop will record (`"logits"`, `"features"`, `"grad_norm"`). `epochs` is how many epochs
+        it will train and record, None if this is not known.
         """
         abilities = Abilities(self._about, sys.maxsize if epochs is None else epochs, frozenset(provides))
         for score in self._job.scores:
@@ -239,8 +239,8 @@ class Recorder:
                 "trained on them; record the samples of fit.unseen (and fit.seen) only: these are rows, and "
                 "recorder.ids[fit.unseen] their ids"
             )
-        # Numbers of one side alone that are ids of both: the ids are the rows in another order.
-        both = len(rows) >= TELLING and all(chosen.any() for chosen in sides.values())
+        # Ids of both sides that are rows of one side: the caller gave rows, and the ids are the rows in another order.
+        both = len(rows) >= LEAST_ROWS and all(chosen.any() for chosen in sides.values())
         if both and any(np.isin(self._ids[rows], self._fit.watch(side)).all() for side in SIDES):
             raise ArgumentError(
                 f"these are rows of fit {self._fit.name}, but the ids of other samples; record by "
@@ -267,9 +267,9 @@ class Recorder:
         return self._table
 
     def _check_epoch(self, sink: ScoreSink, side: Side, epoch: int) -> None:
-        """Refuse an epoch before which one was left out that a score reads."""
+        """Refuse an epoch if an earlier one, which a score reads, was left out."""
         first = self._recorded[side] + 1
-        # A score reads each epoch, and so the first, or some of which its least number is the last.
+        # A score reads each epoch, and so the next one; or some epochs, of which `least_epochs` is the last.
         end = max(first + 1, *(score.least_epochs + 1 for score in self._job.scores))
         skipped = next((e for e in range(first, min(epoch, end)) if sink.wants(side, e, sys.maxsize)), None)
         if skipped is not None:
@@ -280,7 +280,7 @@ class Recorder:
             )
 
     def _tell_of_epochs(self) -> None:
-        """Warn where a score reads all epochs, and there are more of them in one fit than in another."""
+        """Warn where a score reads all epochs, and fits have different numbers of them."""
         courses = {score.label: getattr(score, "of", score) for score in self._job.scores}
         reading = [label for label, score in courses.items() if isinstance(score, Course) and score.epochs is None]
         kept = {str(e["fit"]): int(e["epochs"]) for e in self._run.events() if e["kind"] == "recorded"}
@@ -316,7 +316,7 @@ class Recorder:
                 they look like probabilities and this is not given.
 
         Nothing can check that no sample was scored by a model that saw it. You state this, and the provenance of the
-        table records it as your statement.
+        table says so.
         """
         history = to_numpy(predictions, "predictions")
         if history.ndim not in (2, 3) or history.shape[-1] < 2:
@@ -346,7 +346,7 @@ class Recorder:
                 f"predictions, labels and folds must agree, got {n}, {len(recorder._ids)} and {fold_of.size} samples"
             )
         if not probabilities:
-            recorder._doubt.tell_of(history.reshape(-1, history.shape[2]))
+            recorder._check.warn_of_all(history.reshape(-1, history.shape[2]))
         for fit in recorder:
             for epoch, logits in enumerate(history, start=1):
                 recorder.record(recorder._ids[fit.unseen], logits[fit.unseen], epoch=epoch, probabilities=probabilities)
@@ -385,60 +385,60 @@ class Recorder:
 
     def _convert_logits(self, values: Array, probabilities: bool) -> Array:
         """Return logits as they are, or the logarithm of probabilities."""
-        if (shape := tuple(values.shape)) != (expected := (len(values), self.classes)):
-            raise ArgumentError(
-                f"logits must have shape {expected}, got {shape}{hint_on_shape(shape, self.class_names)}"
-            )
+        check_shape_of_logits(tuple(values.shape), len(values), self.class_names)
         if probabilities:
             if not look_like_probabilities(values):
                 raise ArgumentError("probabilities=True needs rows that lie in [0, 1] and sum to 1, but these do not")
             return logits_of(to_numpy(values, "logits"))
-        self._doubt.add(values)
-        if self._doubt.is_of_softmax():
+        self._check.add(values)
+        if self._check.finds_softmax():
             warn_of_probabilities()
         return values
 
 
-class Doubt:
-    """The doubt whether values are logits: all so far are in [0, 1]. It is settled by one that is not, or once told."""
+class ProbabilityCheck:
+    """A check whether values that should be logits are probabilities: all that were added lie in [0, 1].
+
+    It finds them once. It ends when it has found them, or when a value lies outside of [0, 1].
+    """
 
     def __init__(self) -> None:
-        self.settled, self.sum_to_one = False, True
+        self._ended, self._sum_to_one = False, True
         self._rows, self._low, self._high = 0, math.inf, -math.inf
 
     def add(self, values: Array) -> None:
-        """Look at values (m, C)."""
-        if self.settled or not len(values):
+        """Add values (m, C)."""
+        if self._ended or not len(values):
             return
         self._rows += len(values)
         self._low, self._high = min(self._low, float(values.min())), max(self._high, float(values.max()))
-        self.sum_to_one = self.sum_to_one and look_like_probabilities(values)
-        self.settled = self._low < 0 or self._high > 1 + ROUNDING
+        self._sum_to_one = self._sum_to_one and look_like_probabilities(values)
+        self._ended = self._low < 0 or self._high > 1 + ROUNDING
 
-    def tell_of(self, values: Array) -> None:
-        """Look at all values (m, C) that there will be, and warn of what they look like."""
+    def warn_of_all(self, values: Array) -> None:
+        """Warn if these values (m, C) look like probabilities; no others will be added."""
         self.add(values)
-        if not self.settled and self.sum_to_one:
+        if not self._ended and self._sum_to_one:
             warn_of_probabilities()
-        elif self.is_of_sigmoid():
+        elif self.finds_sigmoid():
             warn_of_sigmoid()
-        self.settled = True
+        self._ended = True
 
-    def is_of_softmax(self) -> bool:
-        """Return whether enough rows sum to 1; if so, the doubt is settled."""
-        return self._settle(self.sum_to_one)
+    def finds_softmax(self) -> bool:
+        """Return whether enough rows were added, and all sum to 1."""
+        return self._find(self._sum_to_one)
 
-    def is_of_sigmoid(self) -> bool:
-        """Return whether enough rows spread over [0, 1]; if so, the doubt is settled.
+    def finds_sigmoid(self) -> bool:
+        """Return whether enough rows were added, and their values spread over [0, 1].
 
         Logits of a model that has hardly learned may all be small and positive, so they must differ by more than half.
         """
-        return self._settle(self._high - self._low > 0.5)
+        return self._find(self._high - self._low > 0.5)
 
-    def _settle(self, telling: bool) -> bool:
-        told = not self.settled and telling and self._rows >= TELLING
-        self.settled = self.settled or told
-        return told
+    def _find(self, alike: bool) -> bool:
+        found = not self._ended and alike and self._rows >= LEAST_ROWS
+        self._ended = self._ended or found
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -543,20 +543,23 @@ def warn_of_sigmoid() -> None:
     )
 
 
-def hint_on_shape(shape: tuple[int, ...], class_names: Sequence[str]) -> str:
-    """Say what to change where logits (m, C) have another shape."""
-    single = len(class_names) > 1 and (len(shape) == 1 or shape[1:] == (1,))
-    if single and len(class_names) == 2:
-        return "; a single output z stands for the logits 0 and z: torch.stack([0 * z, z], dim=1) with z of shape (m,)"
-    if single:
-        return "; they have a column for each class, and are not the predicted class"
-    if len(class_names) == 1:
-        return "; where there are no labels, or a single class, record loss= in place of logits"
-    if len(shape) != 2:
-        return ""
-    if shape[1] < len(class_names):
-        return f"; the labels hold the classes {some(class_names)}"
-    return "; if the data lacks some classes of the model, pass classes= to the Recorder"
+def check_shape_of_logits(shape: tuple[int, ...], m: int, class_names: Sequence[str]) -> None:
+    """Refuse logits of m samples in another shape than (m, C), and say what to change."""
+    classes, hint = len(class_names), ""
+    if shape == (m, classes):
+        return
+    single = classes > 1 and (len(shape) == 1 or shape[1:] == (1,))
+    if single and classes == 2:
+        hint = "; a single output z stands for the logits 0 and z: torch.stack([0 * z, z], dim=1) with z of shape (m,)"
+    elif single:
+        hint = "; they have a column for each class, and are not the predicted class"
+    elif classes == 1:
+        hint = "; where there are no labels, or a single class, record loss= in place of logits"
+    elif len(shape) == 2 and shape[1] < classes:
+        hint = f"; the labels hold the classes {some(class_names)}"
+    elif len(shape) == 2 and shape[1] > classes:
+        hint = "; if the data lacks some classes of the model, pass classes= to the Recorder"
+    raise ArgumentError(f"logits must have shape {(m, classes)}, got {shape}{hint}")
 
 
 def _check_values(name: str, value: Array, m: int) -> Array:

@@ -19,7 +19,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -28,7 +27,7 @@ import numpy as np
 
 from unseen.core.arrays import FloatArray
 from unseen.core.table import ScoreTable
-from unseen.errors import ArgumentError, MissingDependencyError, UnknownNameError
+from unseen.errors import ArgumentError, UnknownNameError, import_optional
 
 _BINS = 64  # of a histogram of scores
 _PAGE = "report.html"
@@ -111,7 +110,7 @@ class Tracker(ABC):
 
 def to_tensorboard(folder: str | Path) -> Tracker:
     """Log to a folder that TensorBoard reads, by tensorboardX; the page is copied into it as `report.html`."""
-    return _TensorBoard(Path(folder), _import("tensorboardX", "tensorboard"))
+    return _TensorBoard(Path(folder), import_optional("tensorboardX", "logging to tensorboard", "tensorboard"))
 
 
 def to_wandb(**options: Any) -> Tracker:
@@ -120,7 +119,7 @@ def to_wandb(**options: Any) -> Tracker:
     A new run takes the options of `wandb.init`, such as `project=`, `name=` and `mode="offline"`; where a run is
     active, they are an `ArgumentError`.
     """
-    wandb = _import("wandb", "wandb")
+    wandb = import_optional("wandb", "logging to wandb", "wandb")
     _check_free("wandb", wandb.run, options, "wandb.finish()")
     return _Wandb(wandb, options)
 
@@ -131,7 +130,7 @@ def to_mlflow(**options: Any) -> Tracker:
     A new run takes the options of `mlflow.start_run`, such as `run_name=` and `experiment_id=`; where a run is active,
     they are an `ArgumentError`.
     """
-    mlflow = _import("mlflow", "mlflow")
+    mlflow = import_optional("mlflow", "logging to mlflow", "mlflow")
     _check_free("mlflow", mlflow.active_run(), options, "mlflow.end_run()")
     return _Mlflow(mlflow, options)
 
@@ -252,16 +251,8 @@ def _plain(name: str) -> str:
     return re.sub(r"[^\w\-./ ]", "_", name)
 
 
-def _import(package: str, extra: str) -> Any:
-    """Import a library, or name the extra that brings it."""
-    try:
-        return import_module(package)
-    except ImportError as error:
-        raise MissingDependencyError(package, f"logging to {extra}", extra=extra) from error
-
-
 def _check_free(library: str, active: Any, options: dict[str, Any], end: str) -> None:
-    """Refuse options for a new run where another is active: they would be passed over."""
+    """Refuse options for a new run where a run is active: they would have no effect."""
     if active is not None and options:
         raise ArgumentError(
             f"a run of {library} is active, which is logged to: leave out {', '.join(options)}, or call {end} before"

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -25,7 +25,7 @@ import numpy as np
 from unseen.core.arrays import Array, IntArray
 from unseen.core.exposure import SIDES, Fit, Side
 from unseen.errors import ArgumentError, DataError, ExposureError, MissingDependencyError, some
-from unseen.integrations.recorder import Doubt, Recorder, hint_on_shape
+from unseen.integrations.recorder import ProbabilityCheck, Recorder, check_shape_of_logits
 
 
 def make_callback(hooks: type, name: str, package: str, *modules: str) -> Any:
@@ -52,7 +52,7 @@ BatchIds = str | int | Callable[[Any], Array]
 def find_rows(dataset: Any, recorder: Recorder, *, use: str) -> IntArray:
     """Find the rows, int64 (m,) in their order, of a `torch.utils.data.Subset` of the data set, or of a part of one.
 
-    Where they cannot be known, the message begins with the remedy `use`.
+    If they cannot be known, the message begins with the remedy `use`.
     """
     parts = []
     while hasattr(dataset, "indices") and hasattr(dataset, "dataset"):
@@ -127,9 +127,9 @@ class TrainingWatch:
         self._model: Any = None  # the one evaluated last
         self._begun: dict[str, Fit] = {}  # the fits that were trained here, whole or not
         self._first: Weights | None = None  # what the fit in training began with
-        self._learned_with: IntArray = np.empty(0, np.int64)  # the rows that these weights have learned, at the end
-        self._taught: list[tuple[str, IntArray, Weights]] = []  # of each fit: what it learned, and what that changed
-        self._parameters: dict[int, tuple[str, weakref.ref[Any]]] = {}  # those trained, by id, and the fit
+        self._learned_with: IntArray = np.empty(0, np.int64)  # the rows that the model has learned when the fit ends
+        self._taught: list[tuple[str, IntArray, Weights]] = []  # of each fit: the rows, and the weights they changed
+        self._parameters: dict[int, tuple[str, weakref.ref[Any]]] = {}  # the trained ones by `id`, and their fit
 
     @property
     def fit(self) -> Fit:
@@ -144,7 +144,7 @@ class TrainingWatch:
         return self._fit is not None
 
     def begin(self, *, epochs: int | None, first: int = 1) -> None:
-        """Begin a training of so many epochs, None if not known; `first` is above 1 where a training continues."""
+        """Begin a training of `epochs` epochs, None if not known; `first` is above 1 where a training continues."""
         self._fit = self.recorder.fit
         fit = self.fit
         _check_one_process()
@@ -166,11 +166,11 @@ class TrainingWatch:
         self.begin_evaluation()
 
     def check_start(self, model: Any, *, resumed: bool = False) -> None:
-        """Refuse a model that goes on from the training of another fit, where that one trained on what this one judges.
+        """Refuse a model that continues the training of another fit, which trained on samples that this fit judges.
 
-        Call this between `begin` and the first step. `resumed` says that a checkpoint was loaded. It is another fit's
-        where this one has not begun here and others have: a loop that was killed goes on with the first fit that it is
-        given.
+        Call this between `begin` and the first step. `resumed` says that a checkpoint was loaded. The checkpoint is of
+        another fit if this fit has not begun here and others have: a loop that was killed resumes the first fit that
+        it gets.
         """
         fit, self._first = self.fit, weights_of(model)
         self._learned_with = fit.train
@@ -196,7 +196,7 @@ class TrainingWatch:
             self._learned_with = np.union1d(self._learned_with, learned)
 
     def check_other(self, model: Any) -> None:
-        """Refuse the model of another fit, unless `check_start` has seen that it began anew."""
+        """Refuse the model of another fit, unless `check_start` has found that its training starts afresh."""
         for one in model.parameters() if self._first is None else ():
             name, trained = self._parameters.get(id(one), (self.fit.name, None))
             if trained is not None and trained() is one and name != self.fit.name:
@@ -208,7 +208,7 @@ class TrainingWatch:
 
     @property
     def every_epoch(self) -> bool:
-        """Whether a score reads another epoch than the last."""
+        """Whether a score reads an epoch before the last."""
         epochs = range(1, max(self.epochs, 3))
         return any(self.recorder.wants(side, epoch, sys.maxsize) for side in SIDES for epoch in epochs)
 
@@ -218,13 +218,13 @@ class TrainingWatch:
             self.check_training(find_rows(dataset, self.recorder, use=use))
 
     def check_training_batch(self, batch: Any) -> None:
-        """Check the ids of a batch of training, which may draw a sample twice; without ids there is nothing to do."""
+        """Check the ids of a training batch, which may hold a sample twice; without ids, do nothing."""
         if self.ids is not None:
             ids = find_ids(batch, self.ids)
             self.check_training(self.recorder.rows(np.unique(np.asarray(ids.cpu() if hasattr(ids, "cpu") else ids))))
 
     def check_training(self, rows: IntArray) -> None:
-        """Refuse training rows, all of them or a batch, that the model must not see."""
+        """Refuse rows of the training set or of a batch that the model must not see."""
         stray = rows[~self._learned[rows]]
         if stray.size:
             watched = np.intersect1d(stray, self.fit.unseen)
@@ -235,7 +235,7 @@ class TrainingWatch:
             )
 
     def check_evaluation(self, rows: IntArray) -> None:
-        """Refuse evaluated rows, all of them or a batch, that are in no watch set."""
+        """Refuse rows of an evaluation or of a batch that are in no watch set."""
         fit = self.fit
         stray = rows[~self._watched[rows]]
         if stray.size:
@@ -258,7 +258,7 @@ class TrainingWatch:
         self.check_evaluation(self._order)
         self._rows: list[IntArray] = []
         self._logits: list[Array] = []
-        self._doubt = Doubt()
+        self._check = ProbabilityCheck()
         self._served_rows = np.zeros(len(self.recorder.ids), bool)
 
     def add_batch(self, output: Any, model: Any, *, batch: Any = None) -> None:
@@ -277,9 +277,10 @@ class TrainingWatch:
         else:
             rows = self.recorder.rows(find_ids(batch, self.ids))
             self.check_evaluation(rows)
-        logits = _check_logits(logits, len(rows), self.recorder.class_names)
-        self._doubt.add(logits)
-        if self._doubt.is_of_softmax():
+        check_shape_of_logits(tuple(logits.shape), len(rows), self.recorder.class_names)
+        logits = logits.detach().cpu() if hasattr(logits, "detach") else np.asarray(logits)
+        self._check.add(logits)
+        if self._check.finds_softmax():
             raise ArgumentError(
                 "the model must give logits, but these are probabilities (they add up to 1); leave its softmax out, or "
                 "give their logarithm"
@@ -296,7 +297,7 @@ class TrainingWatch:
         self._logits.append(logits)
 
     def end_evaluation(self, *, epoch: int, step: int) -> None:
-        """End an evaluation of this epoch (from 1) after so many steps; it replaces earlier evaluations."""
+        """End the evaluation of an epoch (from 1) after `step` steps; it replaces earlier ones."""
         if not self._rows:
             raise DataError(f"fit {self.fit.name} was evaluated on no sample after epoch {epoch}")
         join: Callable[[list[Array]], Array] = np.concatenate
@@ -314,7 +315,7 @@ class TrainingWatch:
         self._record_sides([side for side in SIDES if self.recorder.wants(side, epoch, self.epochs)], step)
 
     def end(self, *, step: int) -> None:
-        """End the training, perhaps early: record the last epoch if this was not done yet."""
+        """End the training, perhaps early; record the last epoch if it is not recorded yet."""
         last = self._trained
         left = [s for s in SIDES if self._recorded[s] < last and self.recorder.wants(s, last, last)]
         self._record_sides(left, step)
@@ -364,7 +365,7 @@ def _check_one_process() -> None:
 
 
 def check_monitor(what: str, monitor: str | None) -> None:
-    """Refuse to stop training or to choose a model by a metric of the held-out samples, one not named `train...`.
+    """Refuse to stop training or to choose a model by a metric not named `train...`, which is of held-out samples.
 
     >>> check_monitor("EarlyStopping", "train_loss")
     """
@@ -393,16 +394,6 @@ def check_evaluation_mode(model: Any) -> None:
                 f"the model must be in evaluation mode when it is evaluated, but its {type(module).__name__} is in "
                 "training mode (dropout draws, batch norm learns); call model.eval() before"
             )
-
-
-def _check_logits(logits: Any, m: int, class_names: Sequence[str]) -> Array:
-    shape, classes = tuple(logits.shape), len(class_names)
-    if shape != (m, classes):
-        raise ArgumentError(
-            f"the logits of {m} samples in {classes} classes must have shape ({m}, {classes}), got {shape}"
-            + hint_on_shape(shape, class_names)
-        )
-    return logits.detach().cpu() if hasattr(logits, "detach") else np.asarray(logits)
 
 
 Weights = frozenset[bytes]
