@@ -23,8 +23,7 @@ from PIL import Image
 import unseen
 from unseen import cli
 from unseen.cli._app import app
-from unseen.cli._console import print_json, warn
-from unseen.cli._typed import as_typed
+from unseen.cli._console import name_options, print_json, warn
 from unseen.learners import LEARNERS
 from unseen.rules.budgets import FLOOR
 from unseen.rules.registry import FALLBACK, RULES, UNEVEN
@@ -509,4 +508,4 @@ def test_a_coreset_that_is_replaced_is_said(unseen_says, prune, finished):
     ],
 )
 def test_a_message_names_options_as_they_are_typed(message, typed):
-    assert as_typed(message) == typed
+    assert name_options(message) == typed

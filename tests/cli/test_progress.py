@@ -16,7 +16,7 @@ import pytest
 from command_line import SCRIPT, content, digits_file_fixture, prune_fixture, run_program, unseen_says_fixture  # noqa: F401
 
 from unseen.cli import _console
-from unseen.cli._console import EpochCount, outlook
+from unseen.cli._console import EpochCount, describe_plan
 
 # Three fits of a third of a second, to be interrupted.
 SLOW = [
@@ -115,14 +115,14 @@ def test_a_long_plan_gets_about_a_hundred_lines():
     assert 100 <= lines <= 102
 
 
-def test_outlook_of_one_training():
+def test_the_plan_of_one_training():
     plan = {
         "n": 1, "classes": 1, "target": False, "plan": {"plan": "seen", "repeats": 1}, "fits": 1, "epochs": 2,
         "threads": 1,
         "scores": ["el2n"], "data_bytes": 12, "state_bytes": 3 * 2**30, "groups": 0, "notes": ["said by the data"],
         "learner_bytes": 0,
     }  # fmt: skip
-    assert outlook(plan, {"learner": "mlp"}, None) == [
+    assert describe_plan(plan, {"learner": "mlp"}, None) == [
         ("data", "1 samples, 1 class"),
         ("plan", "seen (repeats=1): 1 training of 2 epochs by mlp, 1 thread each"),
         ("scores", "el2n"),
@@ -132,7 +132,7 @@ def test_outlook_of_one_training():
     ]
 
 
-def test_outlook_of_data_that_stay_in_their_files(tmp_path, unseen_says):
+def test_the_plan_of_data_that_stay_in_their_files(tmp_path, unseen_says):
     x = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float16)
     for name, array in (("x", x), ("y", np.arange(60) % 2)):
         np.save(tmp_path / f"{name}.npy", array)
@@ -283,8 +283,8 @@ def _command(pid):
 
 
 def test_what_a_terminal_would_obey_is_escaped(capfd):
-    _console.aligned([("classes", "cat\x1b[31m is 1 %")])
-    _console.grid(["class", "n"], [["two\nlines\x1b]0;x\x07", "3"]])
+    _console.print_lines([("classes", "cat\x1b[31m is 1 %")])
+    _console.print_table(["class", "n"], [["two\nlines\x1b]0;x\x07", "3"]])
     said = capfd.readouterr().out
     assert r"cat\x1b[31m is 1 %" in said
     assert r"two\nlines\x1b]0;x\x07" in said

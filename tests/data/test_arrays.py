@@ -10,7 +10,7 @@ import torch
 from sklearn.datasets import load_digits
 
 import unseen
-from unseen.cli._options import array as read_features
+from unseen.cli._options import read_features
 from unseen.data import digits, from_arrays, from_frame, from_npz, resolve
 from unseen.errors import ArgumentError, DataError, UnknownNameError
 

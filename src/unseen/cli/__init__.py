@@ -1,4 +1,4 @@
-"""The command line: one file a subcommand; each parses, calls one public function and prints."""
+"""The command line: one file for each subcommand, which parses, calls one public function and prints."""
 
 import os
 import signal
@@ -18,20 +18,20 @@ class Terminated(KeyboardInterrupt):
 def main() -> None:
     """Run the program `unseen`."""
     before = signal.signal(signal.SIGTERM, partial(_terminate, os.getpid()))
-    # Threads of OpenBLAS that wait for work keep their processors busy, for 2^26 cycles if not told otherwise: work
-    # between two products is done by threads too. Read when NumPy is loaded.
+    # By default, idle threads of OpenBLAS spin for 2^26 cycles, while the threads that work between two products need
+    # the processors. OpenBLAS reads this when NumPy is loaded.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "8")
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # see `unseen.core.threads.short_spins`
     try:
-        from unseen.cli._app import run  # takes a second, in which Ctrl-C should not show a traceback either
+        from unseen.cli._app import run  # takes a second, in which Ctrl-C should show no traceback
 
         run()
     except Terminated:
         sys.exit(TERMINATED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    finally:  # where Python called it: a process forked later may lose a SIGTERM to a handler written in Python
+    finally:  # a caller in Python goes on, and its forked processes may lose a SIGTERM to a handler written in Python
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 

@@ -50,10 +50,7 @@ class _Group(TyperGroup):
         try:
             return super().main(*args, **kwargs)
         except SystemExit as error:
-            stop = error.__context__
-            while stop is not None and not isinstance(stop, KeyboardInterrupt):
-                stop = stop.__context__
-            raise (error if stop is None else stop) from None
+            raise (find_cause(error, KeyboardInterrupt) or error) from None
 
 
 app = typer.Typer(
@@ -100,27 +97,29 @@ def about(
 
 
 def run() -> None:
-    """Run the program. Errors that are ours become one message and an exit code; others keep their traceback."""
+    """Run the program. An error that is raised on purpose becomes a message and an exit code; others are shown."""
     warned.clear()
     warnings.showwarning = lambda message, category, filename, lineno, file=None, line=None: warn(message)
     try:
         app(prog_name="unseen")
-    except RunError as error:
-        complain(error)
-        sys.exit(RUN_PROBLEM)
     except UnseenError as error:
         complain(error)
-        sys.exit(FAILED)
+        sys.exit(RUN_PROBLEM if isinstance(error, RunError) else FAILED)
     except Interrupted as stop:
-        ended(stop, str(stop))
+        end(stop, str(stop))
     except KeyboardInterrupt as stop:
-        ended(stop, "nothing was begun, or what is finished is kept: the same command goes on")
+        end(stop, "nothing was begun, or what is finished is kept: the same command goes on")
 
 
-def ended(stop: BaseException, how_to_go_on: str) -> NoReturn:
-    """Say that the program was interrupted or terminated, and exit with the code of that."""
-    cause: BaseException | None = stop
-    while cause is not None and not isinstance(cause, Terminated):
-        cause = cause.__context__
-    err.print(Text(f"{'interrupted' if cause is None else 'terminated'}; {how_to_go_on}"))
-    sys.exit(INTERRUPTED if cause is None else TERMINATED)
+def end(stop: BaseException, how_to_go_on: str) -> NoReturn:
+    """Print whether the program was interrupted or terminated, and exit with the code of that."""
+    terminated = find_cause(stop, Terminated) is not None
+    err.print(Text(f"{'terminated' if terminated else 'interrupted'}; {how_to_go_on}"))
+    sys.exit(TERMINATED if terminated else INTERRUPTED)
+
+
+def find_cause(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
+    """Return the error of this kind among an error and those that it was raised from; None without one."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__context__
+    return error

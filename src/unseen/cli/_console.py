@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +21,6 @@ from rich.text import Text
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._typed import as_typed
 from unseen.core.threads import environment
 from unseen.core.words import duration, many, size
 from unseen.errors import UnseenError
@@ -40,10 +40,10 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def complain(error: object) -> None:
     """Print an error in one paragraph, with the notes that were added to it on the way."""
-    err.print(Text.assemble(("error: ", "bold red"), as_typed(str(error))))
+    err.print(Text.assemble(("error: ", "bold red"), name_options(str(error))))
     for note in getattr(error, "__notes__", ()):
         if "\n" not in note:  # a worker's traceback is for its developers
-            err.print(Text(f"  {as_typed(note)}"))
+            err.print(Text(f"  {name_options(note)}"))
 
 
 warned: set[str] = set()  # what `warn` has printed since `run` of `_app` began
@@ -51,7 +51,7 @@ warned: set[str] = set()  # what `warn` has printed since `run` of `_app` began
 
 def warn(message: Warning | str) -> None:
     """Print a warning in one line, once in a program."""
-    text = as_typed(" ".join(str(message).split()))
+    text = name_options(" ".join(str(message).split()))
     if text not in warned:  # a command may open its data twice, as for the page
         warned.add(text)
         err.print(Text.assemble(("warning: ", "yellow"), text))
@@ -64,24 +64,24 @@ def print_json(result: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(without_nan(result), indent=2, allow_nan=False) + "\n")
 
 
-def aligned(lines: list[tuple[str, str]], console: Console = out, *, beside: Iterable[str] = ()) -> None:
-    """Print lines of a word and its text, the texts one under the other; `beside` are the words of lines around."""
+def print_lines(lines: list[tuple[str, str]], console: Console = out, *, beside: Iterable[str] = ()) -> None:
+    """Print lines of a word and a text, with the texts aligned; `beside` are words of other lines to align with."""
     width = max(map(len, [*(word for word, _ in lines), *beside])) + 2
     for word, text in lines:
-        said = as_typed(text) if word == "note" else text
-        console.print(Text.assemble((word.ljust(width), "bold"), printable(said)))
+        said = name_options(text) if word == "note" else text
+        console.print(Text.assemble((word.ljust(width), "bold"), escape_controls(said)))
 
 
-def printable(text: str) -> str:
-    r"""Escape what a terminal would obey, as a name of the user's data may hold it.
+def escape_controls(text: str) -> str:
+    r"""Escape control characters, which names in the user's data may hold.
 
-    >>> print(printable("cat\x1b[31m"))
+    >>> print(escape_controls("cat\x1b[31m"))
     cat\x1b[31m
     """
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
-def grid(columns: list[str], rows: list[list[str]]) -> None:
+def print_table(columns: list[str], rows: list[list[str]]) -> None:
     """Print a table of short texts, numbers to the right."""
     from rich.measure import Measurement
     from rich.table import Table
@@ -91,14 +91,14 @@ def grid(columns: list[str], rows: list[list[str]]) -> None:
         numbers = all(_is_number(row[i]) for row in rows)
         table.add_column(column, justify="right" if numbers else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(printable(text)) for text in row))
+        table.add_row(*(Text(escape_controls(text)) for text in row))
     # Figures are never cut off: where the terminal is too narrow, it wraps the lines.
     whole = Measurement.get(out, out.options.update(max_width=MOST_COLUMNS), table).maximum
     table.width = whole if whole > out.width else None
     out.print(table, crop=False)
 
 
-def stacked(columns: list[str], rows: list[tuple[list[str], list[str]]]) -> None:
+def print_list(columns: list[str], rows: list[tuple[list[str], list[str]]]) -> None:
     """Print a list: short texts in columns, longer ones under each other in the last column."""
     from rich.table import Table
 
@@ -111,11 +111,6 @@ def stacked(columns: list[str], rows: list[tuple[list[str], list[str]]]) -> None
         text = Text.assemble(head, *((f"\n{line}", "dim") for line in tail))
         table.add_row(*map(Text, short), text)
     out.print(table)
-
-
-def percent(share: float) -> str:
-    """`0.913` is `"91.3 %"`."""
-    return f"{100 * share:.1f} %"
 
 
 def _is_number(text: str) -> bool:
@@ -133,8 +128,8 @@ class Interrupted(Exception):  # noqa: N818 - it is no error
     """Ctrl-C or SIGTERM; the message says how to go on."""
 
 
-class Outlook(Exception):  # noqa: N818 - it is no error
-    """Ends a dry run where work would begin; it holds the report that announces the work."""
+class WorkAhead(Exception):  # noqa: N818 - it is no error
+    """The end of a dry run, where work would begin; it holds the report that announces the work."""
 
     def __init__(self, kind: str, about: dict[str, Any]) -> None:
         super().__init__(kind)
@@ -153,9 +148,9 @@ class Reporter:
     """Shows how the work goes: a bar with the time left on a terminal, plain lines otherwise, nothing if quiet.
 
     When the work begins, the subcommand and its parameters, `given` or `resolved` from the data, are written to the
-    run, for `unseen resume`. In a dry run nothing is shown, and `Outlook` is raised instead. Unless `ask` is false, the
-    program measures one training, and asks whether to begin where the work will take longer than ten minutes. `above`
-    is the folder of several runs, of which this is one, and the command that makes all of them.
+    run, for `unseen resume`. A dry run shows nothing and raises `WorkAhead` instead. Unless `ask` is false, the program
+    measures one training where the work may be long, and asks whether to begin if it will take longer than ten minutes.
+    `above` is the folder of several runs, of which this is one, and the command that makes all of them.
     """
 
     def __init__(
@@ -170,11 +165,11 @@ class Reporter:
         **resolved: Any,
     ) -> None:
         from unseen.engine.runs.commands import command_of
-        from unseen.engine.runs.readonly import Looking
+        from unseen.engine.runs.readonly import ReadOnlyRun
 
         place = given["out_dir"] if run is None else run
         self.quiet, self.run = given["showing"].silent, Path(place)
-        self._looking = isinstance(place, Looking)
+        self._dry = isinstance(place, ReadOnlyRun)
         self.command = command_of(command, given, **resolved)
         running: o.RunOptions = given["running"]
         self._asks = ask and not running.yes and running.executor == "local" and err.is_terminal and sys.stdin.isatty()
@@ -188,14 +183,14 @@ class Reporter:
         self._work = EpochCount(0, 0)
         self._begun = False
         self._log: Tracker | None = None
-        if not self._looking and (wanted := self.command["options"].get("log")) is not None:
+        if not self._dry and (wanted := self.command["options"].get("log")) is not None:
             from unseen.integrations.tracking import tracker_of
 
             self._log = tracker_of(wanted)
 
     def shared(self, plan: Plan | None = None) -> dict[str, Any]:
         """Return what every verb is given: the learner, the directory, this reporter, and where the work runs."""
-        where = self._running.given(self._data, self._learner, plan)
+        where = self._running.arguments(self._data, self._learner, plan)
         return {"learner": self._learner, "out": self._place, "report": self, **where}
 
     def __enter__(self) -> Self:
@@ -214,15 +209,15 @@ class Reporter:
 
     def __call__(self, kind: str, **fields: Any) -> None:
         """Take one report."""
-        if self._looking:
+        if self._dry:
             if kind in ("plan", "work"):
-                raise Outlook(kind, fields)
+                raise WorkAhead(kind, fields)
             return
         handle = getattr(self, f"_on_{kind}", None)
         if handle is not None:
             handle(**fields)
         if self._log is not None:
-            with drawing():  # the log has the page, too
+            with without_font_cache():  # the log has the page, too
                 self._log(kind, **fields)
 
     def _on_budget(self, *, text: str) -> None:
@@ -231,18 +226,18 @@ class Reporter:
     def _on_plan(self, **plan: Any) -> None:
         """Announce a scoring."""
         held = min(len(list(self.run.glob("fits/*/result.npz"))), plan["fits"])
-        lines = [] if self.quiet else outlook(plan, self.command["options"], self._budget, held)
-        epochs, trainings = plan["epochs"], plan["fits"] - held
-        self._on_work(lines=lines, epochs=plan["fits"] * epochs, held=held * epochs, trainings=trainings)
+        lines = [] if self.quiet else describe_plan(plan, self.command["options"], self._budget, held)
+        fits, epochs = plan["fits"], plan["epochs"]
+        self._on_work(lines=lines, epochs=fits * epochs, held=held * epochs, trainings=fits - held)
 
     def _on_work(
         self, *, lines: list[tuple[str, str]], epochs: int, held: int = 0, trainings: int = MANY_TRAININGS
     ) -> None:
-        """Announce work of any kind: what it is in words, its epochs in all, those already done, and the trainings."""
+        """Announce work of any kind: its description, all its epochs, those that are done, and its trainings."""
         from unseen.engine.runs.commands import keep_command
 
         if not self.quiet:
-            aligned(lines, err, beside=ASKING if self._asks else ())
+            print_lines(lines, err, beside=ASKING if self._asks else ())
             self._ask(epochs - held, trainings, [word for word, _ in lines])
         keep_command(self.run, self.command)
         if self._above is not None:
@@ -259,9 +254,9 @@ class Reporter:
             self._task = self._bar.add_task("", total=self._work.total, completed=int(self._work.done))
 
     def _ask(self, epochs: int, trainings: int, announced: list[str]) -> None:
-        """Measure one training where the work may well be long, and ask whether to begin where it is.
+        """Measure one training where the work may be long, and ask whether to begin where it is.
 
-        `announced` are the words of the lines that have said what the work is.
+        `announced` are the words before the lines that described the work.
         """
         asks, self._asks = self._asks, False  # once
         data, learner = self._data, self._trained
@@ -271,13 +266,15 @@ class Reporter:
             return
         from unseen.core.plans import seen
 
-        tell = partial(aligned, console=err, beside=[*announced, *ASKING])
+        tell = partial(print_lines, console=err, beside=[*announced, *ASKING])
         tell([("time", "one training is measured first ...")])
-        given = self._running.given(data, learner, seen() if trainings == 1 else None)  # one fit alone has all cores
+        given = self._running.arguments(
+            data, learner, seen() if trainings == 1 else None
+        )  # one fit alone has all cores
         jobs, threads = given["jobs"], given["threads"]
         try:
             found = unseen.estimate(data, plan="seen", learner=learner, jobs=jobs, threads=threads, groups=None)
-        except UnseenError:  # what can be measured here is not all that can be trained
+        except UnseenError:  # some work can be done, but not measured here
             return
         seconds = epochs / found.epochs * found.full_seconds.middle / (jobs or 1)
         if seconds < ASK:
@@ -289,7 +286,7 @@ class Reporter:
             raise typer.Exit(DECLINED)
 
     def _on_say(self, *, text: str, warning: bool = False) -> None:
-        """Print a result on the way, such as the quality at a step, or a warning, which `--quiet` does not hide."""
+        """Print an intermediate result, such as the size after a step; or a warning, which `--quiet` does not hide."""
         if warning:
             warn(text)
         elif not self.quiet:
@@ -306,7 +303,7 @@ class Reporter:
         self._advance(fit, part, f"fit {fit}: {part:.0%}", tell=int(10 * part) > int(10 * before))
 
     def _on_retry(self, *, fit: str, retry: int, of: int, cause: str) -> None:
-        """Say that a worker died, and that its fit is begun again."""
+        """Tell that a worker died, and that its fit begins again."""
         self._on_say(text=f"fit {fit}: its worker died, retry {retry} of {of} ({cause})")
 
     def _on_fit_done(
@@ -390,8 +387,10 @@ def _bar(work: EpochCount) -> Progress:
     )  # fmt: skip
 
 
-def outlook(plan: dict[str, Any], options: dict[str, Any], budget: str | None, held: int = 0) -> list[tuple[str, str]]:
-    """Describe what is going to be done and what it takes."""
+def describe_plan(
+    plan: dict[str, Any], options: dict[str, Any], budget: str | None, held: int = 0
+) -> list[tuple[str, str]]:
+    """Describe what a scoring will do and what it takes."""
     about = dict(plan["plan"])
     name = about.pop("plan")
     details = ", ".join(f"{key}={value}" for key, value in about.items() if value is not False)
@@ -419,7 +418,7 @@ def outlook(plan: dict[str, Any], options: dict[str, Any], budget: str | None, h
 
 
 @contextmanager
-def drawing() -> Iterator[None]:
+def without_font_cache() -> Iterator[None]:
     """Load matplotlib without its list of fonts, which it would write to HOME after a call of `fc-list`.
 
     Only in this program. Elsewhere it is the user's own, with its settings.
@@ -434,9 +433,9 @@ def drawing() -> Iterator[None]:
     yield
 
 
-def tell(run: Path, summary: dict[str, Any], show: Callable[[], None], *, json: bool, no_report: bool) -> None:
+def print_result(run: Path, summary: dict[str, Any], show: Callable[[], None], *, json: bool, no_report: bool) -> None:
     """Write the page of a run, and print the result: the summary as JSON, or what `show` prints."""
-    if not no_report and (page := written(run)):
+    if not no_report and (page := write_page(run)):
         summary["report"] = str(page)
     if json:
         print_json(summary)
@@ -444,14 +443,38 @@ def tell(run: Path, summary: dict[str, Any], show: Callable[[], None], *, json: 
         show()
 
 
-def written(run: Path) -> Path | None:
-    """Write the report at the end of a subcommand; what goes wrong is a warning, since the run is finished by then."""
+def write_page(run: Path) -> Path | None:
+    """Write the report at the end of a subcommand; a failure is only a warning, since the run is finished by then."""
     try:
-        with drawing():
+        with without_font_cache():
             return unseen.report(run)
     except KeyboardInterrupt:
         raise Interrupted(f"the run is finished, and `unseen report {run}` writes its report") from None
     except Exception as error:
-        # At once: not even a filter of warnings may make it an error.
+        # Printed directly: a filter of warnings could make an error of it.
         warn(f"the run is finished, but its report could not be written: {error}; `unseen report {run}` tries again")
         return None
+
+
+# Arguments whose option has the same name. Not `features`, which is --feature of the data and --features of rules.
+_ARGUMENTS = (
+    "label|target|image|text|id|group|split|image_size|mode|x|on_error|keep|prune|quota|align|learner|fix|test|out|"
+    "executor|jobs|threads|to|overlap|by"
+)
+# A name alone (`label=`), or with a text or number (`label='y'`). It is no part of a spec, and is not followed by its
+# option, or by the function that has it.
+_NAMED = re.compile(rf"(?<![^\s(])({_ARGUMENTS})=(?! \((?:--|see unseen))(?:(?=(['\"\d]))|(?=[\s,;:)]|$))")
+
+
+def name_options(message: str) -> str:
+    """Name options as they are typed, where a message names arguments of the library.
+
+    >>> name_options("label= must name the column of labels, as in label='income'")
+    "--label must name the column of labels, as in --label 'income'"
+    >>> name_options("5 test samples are copies; overlap='drop' leaves them out")
+    "5 test samples are copies; --overlap 'drop' leaves them out"
+    >>> name_options("quick=True tests on a probe split: leave test out")
+    '--quick tests on a probe split: leave test out'
+    """
+    message = re.sub(r"\bquick=True", "--quick", message)
+    return _NAMED.sub(lambda found: f"--{found[1].replace('_', '-')}{' ' if found[2] else ''}", message)

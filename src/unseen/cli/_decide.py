@@ -9,7 +9,17 @@ from typing import Any, Literal
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._console import Reporter, aligned, drawing, grid, out, percent, print_json, tell, written
+from unseen.cli._console import (
+    Reporter,
+    out,
+    print_json,
+    print_lines,
+    print_result,
+    print_table,
+    without_font_cache,
+    write_page,
+)
+from unseen.core.words import percent
 
 
 @o.subcommand("keep prune score learner plan folds repeats label target gpus jobs threads json")
@@ -45,14 +55,14 @@ def estimate(
         jobs=jobs,
         threads=threads,
         seed=seed,
-        **scoring.given(),
+        **scoring.arguments(),
         **vars(amount),
-        **reading.given(),
+        **reading.arguments(),
     )
     if json:
         print_json(found.to_json())
     else:
-        aligned([*found.lines(), *(("note", note) for note in found.notes)])
+        print_lines([*found.lines(), *(("note", note) for note in found.notes)])
 
 
 @o.subcommand("out_dir method margin quick test seeds fix learner trainee label jobs yes json")
@@ -108,19 +118,19 @@ def advise(
             step=step,
             quick=quick,
             searching=searching,
-            features=o.array(features),
+            features=o.read_features(features),
             groups=None if groups == "none" else groups,
-            **testing.given(),
+            **testing.arguments(),
             **report.shared(),
         )
-    tell_advice(out_dir, json=showing.json, no_report=showing.no_report)
+    print_advice(out_dir, json=showing.json, no_report=showing.no_report)
 
 
-def tell_advice(run: Path, *, json: bool, no_report: bool) -> None:
+def print_advice(run: Path, *, json: bool, no_report: bool) -> None:
     """Print the advice of a run, after its page is written."""
     advice: Any = unseen.load(run)
     summary = advice.to_json()
-    tell(run, summary, partial(show_advice, advice, summary), json=json, no_report=no_report)
+    print_result(run, summary, partial(show_advice, advice, summary), json=json, no_report=no_report)
 
 
 def show_advice(advice: unseen.Advice, summary: dict[str, Any]) -> None:
@@ -152,7 +162,7 @@ def show_advice(advice: unseen.Advice, summary: dict[str, Any]) -> None:
         lines.append(("trap", TRAP))
     if "report" in summary:
         lines.append(("report", summary["report"]))
-    aligned(lines)
+    print_lines(lines)
 
 
 @dataclass(frozen=True)
@@ -209,15 +219,15 @@ def sweep(
             prune=prune,
             test=reading.open_test(testing.test, source, out_dir),
             trainee=trainee,
-            features=o.array(features),
+            features=o.read_features(features),
             groups=None if groups == "none" else groups,
-            **testing.given(),
+            **testing.arguments(),
             **report.shared(),
         )
-    tell_sweep(out_dir, json=showing.json, no_report=showing.no_report)
+    print_sweep(out_dir, json=showing.json, no_report=showing.no_report)
 
 
-def tell_sweep(run: Path, *, json: bool, no_report: bool) -> None:
+def print_sweep(run: Path, *, json: bool, no_report: bool) -> None:
     """Print accuracies by method and share pruned, after the table, figure and page of a run are written."""
     from unseen.core.files import replace_file
     from unseen.evaluating.sweep import FILE
@@ -226,18 +236,18 @@ def tell_sweep(run: Path, *, json: bool, no_report: bool) -> None:
     files = {"table": run / FILE, "markdown": run / "sweep.md", "figure": run / "sweep.svg"}
     text = result.markdown() + "\n"
     replace_file(files["markdown"], lambda file: file.write(text.encode()))
-    with drawing():
+    with without_font_cache():
         result.figure(files["figure"])
-    if not no_report and (page := written(run)):
+    if not no_report and (page := write_page(run)):
         files["report"] = page
     named = {name: str(path) for name, path in files.items()}
     if json:
         print_json({"run": str(run), "files": named, "cells": rows(result)})
         return
     table = result.rows()
-    grid(list(table[0]), [list(row.values()) for row in table])
+    print_table(list(table[0]), [list(row.values()) for row in table])
     out.print(result.caption())
-    aligned(list(named.items()))
+    print_lines(list(named.items()))
 
 
 def rows(result: unseen.Sweep) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._console import Interrupted, aligned, err, print_json
+from unseen.cli._console import Interrupted, err, print_json, print_lines
 from unseen.core.words import size
 
 EMBEDDING = "Embedding"
@@ -62,7 +62,7 @@ def embed(
     from unseen.data import resolve
     from unseen.data.sources import resolve_like
 
-    read = reading.given()
+    read = reading.arguments()
     source, asked = resolve(data, **read), None
     if test is not None or test_split is not None:
         asked = resolve_like(data if test is None else test, source, **{**read, "split": test_split})
@@ -77,7 +77,7 @@ def embed(
             threads=threads,
             verify=verify,
             report=EmbedProgress(quiet=showing.silent),
-            **o.data_options(device=device, batch_size=batch_size),
+            **o.without_none(device=device, batch_size=batch_size),
         )
     except KeyboardInterrupt:
         raise Interrupted("nothing is kept, the same command begins anew") from None
@@ -86,7 +86,7 @@ def embed(
         print_json({"data": str(out_dir), "n": n, "columns": width, "embedding": made.embedding})
         return
     notes = [("note", note) for note in made.notes]
-    aligned([("embedded", f"{n:,} samples, {width:,} columns"), *notes, ("data", str(out_dir))])
+    print_lines([("embedded", f"{n:,} samples, {width:,} columns"), *notes, ("data", str(out_dir))])
 
 
 class EmbedProgress:
@@ -108,7 +108,7 @@ class EmbedProgress:
                 ("copies", f"{plan['copies']:,} are exact copies, embedded once; at most {plan['most_copies']:,} alike")
             )
         lines.append(("needs", f"{size(plan['bytes'])} on disk, about {size(plan['memory'])} of memory at work"))
-        aligned(lines, err)
+        print_lines(lines, err)
 
     def _reached(self, *, part: str, done: int, n: int, before: int) -> None:
         if err.is_terminal:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._console import Reporter, aligned, grid, print_json, written
+from unseen.cli._console import Reporter, print_json, print_lines, print_table, write_page
+from unseen.core.words import duration
 from unseen.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -66,30 +67,30 @@ def evaluate(
     places = [Path(run) for run in runs]
     absolute = [str(place.absolute()) for place in places]
     RunDirectory(places[0]).manifest()  # no run, or a damaged one, is an error of its own
-    source, asked = _data(places[0], testing.test, test_split)
+    source, asked = _open_data(places[0], testing.test, test_split)
     learners: list[str | None] = list(dict.fromkeys(learner or ()))
     learners = learners or [options_of(places[0], learner=True).get("learner")]
     above = None
     if len(learners) > 1:
         above = (out_dir, command_of("evaluate", given, runs=absolute, learner=learners))
-    folders = _folders(out_dir, learners, source)
+    folders = _choose_folders(out_dir, learners, source)
     for who, folder in folders.items():
         with Reporter("evaluate", given, source, run=folder, above=above, runs=absolute, learner=who) as report:
             unseen.evaluate(
                 source,
-                coresets=_methods(places),
+                coresets=_group_by_method(places),
                 test=asked,
                 baselines=baseline,
                 margin=margin / 100,
                 level=level,
-                features=o.array(features),
-                **testing.given(),
+                features=o.read_features(features),
+                **testing.arguments(),
                 **report.shared(),
             )
-    tell_evaluations(out_dir, list(folders.values()), json=showing.json, no_report=showing.no_report)
+    print_evaluations(out_dir, list(folders.values()), json=showing.json, no_report=showing.no_report)
 
 
-def _folders(out_dir: Path, learners: list[str | None], source: Data) -> dict[str | None, Path]:
+def _choose_folders(out_dir: Path, learners: list[str | None], source: Data) -> dict[str | None, Path]:
     """Return where the evaluation of each learner is kept; refuse a learner that does not exist before any trains."""
     if len(learners) == 1:
         return {learners[0]: out_dir}
@@ -101,12 +102,12 @@ def _folders(out_dir: Path, learners: list[str | None], source: Data) -> dict[st
     return {name: out_dir / slug(str(name)) for name in learners}
 
 
-def tell_evaluations(run: Path, folders: list[Path] | None = None, *, json: bool, no_report: bool) -> None:
+def print_evaluations(run: Path, folders: list[Path] | None = None, *, json: bool, no_report: bool) -> None:
     """Print the results of a run, or of its folders (one a learner), after their pages are written."""
     results = {folder: unseen.Evaluation.load(folder) for folder in folders or [run]}
     summaries: list[dict[str, Any]] = []
     for folder in results:
-        page = None if no_report else written(folder)
+        page = None if no_report else write_page(folder)
         summaries.append({"run": str(folder), **({} if page is None else {"report": str(page)})})
     if json:
         found = [{**files, **one.summary()} for files, one in zip(summaries, results.values(), strict=True)]
@@ -114,7 +115,7 @@ def tell_evaluations(run: Path, folders: list[Path] | None = None, *, json: bool
         return
     rows = [row for one in results.values() for row in one.rows()]
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    grid(columns, [[row.get(column, "") for column in columns] for row in rows])
+    print_table(columns, [[row.get(column, "") for column in columns] for row in rows])
     for files, (folder, one) in zip(summaries, results.items(), strict=True):
         show(one, folder, files.get("report"), headline=len(results) > 1)
 
@@ -141,16 +142,14 @@ def show(found: unseen.Evaluation, run: Path, page: str | None, *, headline: boo
                 ("", f"{PLURALS[found.noun]} against full: " + ", ".join(f"{c} {100 * v:+.1f}" for c, v in worst))
             )
         price = found.price(name)
-        lines += [("", text) for text in (_spent(price), price["text"]) if text]
+        lines += [("", text) for text in (_describe_price(price), price["text"]) if text]
     lines.append(("near", about["near_duplicates"]["text"]))
     lines += [("note", note) for note in about["notes"]]
     lines.append(("table", str(run / "evaluation.parquet")))
-    aligned([*lines, *([] if page is None else [("report", page)])])
+    print_lines([*lines, *([] if page is None else [("report", page)])])
 
 
-def _spent(price: dict[str, Any]) -> str:
-    from unseen.core.words import duration
-
+def _describe_price(price: dict[str, Any]) -> str:
     told = [
         f"{word} {duration(price[key]['seconds'])}"
         + ("" if price[key]["samples"] is None else f", {price[key]['samples']:,.0f} samples seen")
@@ -160,7 +159,7 @@ def _spent(price: dict[str, Any]) -> str:
     return "; ".join(told)
 
 
-def _data(run: Path, test: str | None, test_split: str | None) -> tuple[Data, Data | None]:
+def _open_data(run: Path, test: str | None, test_split: str | None) -> tuple[Data, Data | None]:
     """Read the data set of a run, and the test set by the same options."""
     from unseen.data import resolve
     from unseen.data.sources import resolve_like
@@ -179,12 +178,12 @@ def _data(run: Path, test: str | None, test_split: str | None) -> tuple[Data, Da
     place, read = own if test is None else test, {**read, "split": test_split}
     try:
         return source, resolve_like(place, source, cache=run, **read)
-    except UnknownNameError:  # a test set needs no ids and groups; but where it has them, they are no features
+    except UnknownNameError:  # a test set needs no ids and groups, but where it has them, they are no features
         return source, resolve_like(place, source, cache=run, **{**read, "id": None, "group": None})
 
 
-def _methods(places: list[Path]) -> dict[str, list[Path]]:
-    """Sort the runs by method: those whose configurations are equal but for the seed belong together."""
+def _group_by_method(places: list[Path]) -> dict[str, list[Path]]:
+    """Group runs whose configurations differ in nothing but the seed, and name each group."""
     from unseen.engine.runs import RunDirectory
     from unseen.engine.runs.base import digest_of
     from unseen.evaluating.evaluation import coreset_of
@@ -192,7 +191,7 @@ def _methods(places: list[Path]) -> dict[str, list[Path]]:
     methods: dict[str, list[Path]] = {}
     for place in places:
         run = RunDirectory(place)
-        methods.setdefault(digest_of(_seedless(run.manifest(), coreset_of(run))), []).append(place)
+        methods.setdefault(digest_of(_drop_seeds(run.manifest(), coreset_of(run))), []).append(place)
     named: dict[str, list[Path]] = {}
     for group in methods.values():
         name = group[0].absolute().name + (f" and {len(group) - 1} more" if len(group) > 1 else "")
@@ -202,7 +201,9 @@ def _methods(places: list[Path]) -> dict[str, list[Path]]:
     return named
 
 
-def _seedless(manifest: dict[str, Any], coreset: Coreset) -> dict[str, Any]:
+def _drop_seeds(manifest: dict[str, Any], coreset: Coreset) -> dict[str, Any]:
+    """Return the configurations of a run and of its coreset, without seeds and what follows from them."""
+
     def without(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: without(item) for key, item in value.items() if key != "seed"}

@@ -10,8 +10,15 @@ from typing import Any
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._console import Reporter, aligned, grid, percent, tell
-from unseen.cli._prune import describe_classes, describe_disagreement, describe_models, disagreement, price_of
+from unseen.cli._console import Reporter, print_lines, print_result, print_table
+from unseen.cli._prune import (
+    describe_classes,
+    describe_disagreement,
+    describe_models,
+    measure_disagreement,
+    price_of,
+)
+from unseen.core.words import percent
 from unseen.errors import ArgumentError
 
 STEPS = "Steps"
@@ -55,10 +62,10 @@ def grow(
       unseen grow t.parquet --label y --keep 500 --start runs/before --out runs/t
     """
     given = dict(locals())
-    options = choice.given()
+    options = choice.arguments()
     source = reading.open(data, out_dir)
     learner = scoring.learner or o.default_learner(source)
-    begin = started_from(growing.start)
+    begin = read_start(growing.start)
     start = growing.start if isinstance(begin, float) else str(Path(growing.start).absolute())
     with Reporter("grow", given, source, learner=learner, start=start) as report:
         unseen.grow(
@@ -69,14 +76,14 @@ def grow(
             start=begin,
             steps=growing.steps,
             refill=growing.refill,
-            **scoring.given(),
+            **scoring.arguments(),
             **report.shared(),
             **options,
         )
-    tell_grown(out_dir, json=showing.json, no_report=showing.no_report)
+    print_grown(out_dir, json=showing.json, no_report=showing.no_report)
 
 
-def tell_grown(run: Path, *, json: bool, no_report: bool) -> None:
+def print_grown(run: Path, *, json: bool, no_report: bool) -> None:
     """Print the result of a run, after its page is written."""
     from unseen.core.coreset import HISTORY, History
     from unseen.engine.runs import RunDirectory
@@ -86,10 +93,10 @@ def tell_grown(run: Path, *, json: bool, no_report: bool) -> None:
     assert history is not None  # it is finished
     result = unseen.Grown(loaded.coreset, history, loaded.scores)
     summary = summarise(result, run)
-    tell(run, summary, partial(show, result, summary), json=json, no_report=no_report)
+    print_result(run, summary, partial(show, result, summary), json=json, no_report=no_report)
 
 
-def started_from(start: str) -> Any:
+def read_start(start: str) -> Any:
     """Give the share, or the coreset in a run or a file."""
     try:
         return float(start)
@@ -129,7 +136,7 @@ def summarise(result: unseen.Grown, run: Path) -> dict[str, Any]:
         "fallback": coreset.provenance.get("fallback"),
         "accuracy": table.accuracy,
         "mean_recall": table.mean_recall,
-        **disagreement(table[LABEL_ISSUE], coreset),
+        **measure_disagreement(table[LABEL_ISSUE], coreset),
         **price_of(run, coreset),
     }
 
@@ -145,9 +152,9 @@ def show(result: unseen.Grown, summary: dict[str, Any]) -> None:
     rows = [["start", f"{sizes[0]:,}", "", f"{summary['rule']}{by}"]]
     for step, (before, size) in enumerate(pairwise(sizes), 1):
         rows.append([f"step {step}", f"{size:,}", f"{size - before:+,}", f"{refill}, by models of {before:,}"])
-    grid(["coreset", "samples", "entered", "chosen by"], rows)
+    print_table(["coreset", "samples", "entered", "chosen by"], rows)
     n, kept = summary["n"], summary["kept"]
-    aligned(
+    print_lines(
         [
             ("kept", f"{kept:,} of {n:,} samples ({percent(kept / n)}), by {spec_of(result.coreset)}"),
             ("score", f"{summary['score']}, {meaning(summary['direction'])}"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from unseen.cli import _options as o
-from unseen.cli._console import aligned, out, print_json, stacked
+from unseen.cli._console import out, print_json, print_lines, print_list
 
 # `tests/cli/test_commands.py` compares the numbers with those of the code.
 UNEVEN_MEANS = """
@@ -30,7 +30,7 @@ def scores(json: bool = o.JSON) -> None:
     for e in entries:
         reads = f"reads {', '.join(e['needs'])}{' of both sides' if len(e['sides']) > 1 else ''}"
         rows.append(([e["name"], e["direction"]], [e["formula"], e["source"], reads + _options(e["options"])]))
-    stacked(["score", "direction", "formula, source, reads, options"], rows)
+    print_list(["score", "direction", "formula, source, reads, options"], rows)
 
 
 @o.subcommand("json")
@@ -54,9 +54,9 @@ def rules(json: bool = o.JSON) -> None:
     for e in entries:
         reads = ", ".join([*of_score[e["reads"]], *e["needs"]]) or "nothing"
         rows.append(([e["name"]], [e["formula"], e["source"], f"reads {reads}{_options(e['options'])}"]))
-    stacked(["rule", "what it does, source, reads, options"], rows)
+    print_list(["rule", "what it does, source, reads, options"], rows)
     out.print()
-    aligned([(f"default, {kind}", rule) for kind, rule in defaults.items()])
+    print_lines([(f"default, {kind}", rule) for kind, rule in defaults.items()])
     out.print(UNEVEN_MEANS)
 
 
@@ -74,7 +74,7 @@ def learners(json: bool = o.JSON) -> None:
     rows = [([name], [about[name], default.get(name, "")]) for name in LEARNERS]
     rows.append((["sklearn:module:function"], ["the scikit-learn estimator that the function makes"]))
     rows.append((["torch:module:function"], ["the network that the function makes, by the recipe in further options"]))
-    stacked(["learner", "what it is"], rows)
+    print_list(["learner", "what it is"], rows)
 
 
 def _about_learner(name: str) -> str:

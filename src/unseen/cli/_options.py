@@ -1,8 +1,8 @@
 """The options of the subcommands, each written once: its name, type, help text and default.
 
-Options that several subcommands share stand in a dataclass, a *bundle*: which data is read, what is kept, how it is
-scored, how it is tested, where it runs, what is printed. A subcommand takes a bundle as one parameter;
-`unseen.cli._options` puts the fields of the bundle on the command line in its place.
+Options that several subcommands share are the fields of a dataclass, a *bundle*: which data is read, what is kept, how
+it is scored, how it is tested, where it runs, what is printed. A subcommand takes a bundle as one parameter, and the
+decorator `subcommand` puts the fields of the bundle on the command line in its place.
 
 Nothing here imports NumPy or the rest of `unseen` before a subcommand runs, so that `--help` comes at once.
 """
@@ -49,7 +49,7 @@ def option(
     shown: str | bool = True,
     names: str = "",
 ) -> Any:
-    """Describe an option of the command line, as the default of a parameter of a subcommand or of a field of a bundle.
+    """Describe an option of the command line, as the default of a parameter of a subcommand, or of a bundle's field.
 
     Args:
         metavar: the word for its value; None for a flag or a choice.
@@ -126,7 +126,7 @@ class ReadingOptions:
     x: str | None = option("NAME", "Array of the inputs in a .npz file.", DATA, names="--x")
     on_error: Literal["raise", "skip"] | None = option(None, "Unreadable images: stop, or drop them with a note.", DATA)
 
-    def given(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """Return the options that were given, by the names that `unseen.data.resolve` has for them."""
         from unseen.engine.runs.commands import READ_BY
 
@@ -136,13 +136,13 @@ class ReadingOptions:
         """Open a data set that is read by these options."""
         from unseen.data import resolve
 
-        return resolve(place, cache=cache, **self.given())
+        return resolve(place, cache=cache, **self.arguments())
 
     def open_test(self, place: str | None, train: Any, cache: Path) -> Any:
         """Open the test set of a training set that is read by the same options; None where none is named."""
         from unseen.data.sources import resolve_like
 
-        return None if place is None else resolve_like(place, train, cache=cache, **self.given())
+        return None if place is None else resolve_like(place, train, cache=cache, **self.arguments())
 
 
 @dataclass(frozen=True)
@@ -174,9 +174,9 @@ class ChoiceOptions:
     )
     features: Path | None = FEATURES
 
-    def given(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """Return the options that were given, as `unseen.select` takes them beside the rule."""
-        options: dict[str, Any] = data_options(quota=self.quota, align=self.align)
+        options: dict[str, Any] = without_none(quota=self.quota, align=self.align)
         if self.features is not None:
             from unseen.rules.registry import resolve
 
@@ -185,7 +185,7 @@ class ChoiceOptions:
                     "--features is for rules that read features, which "
                     f"{'the default' if self.rule is None else repr(self.rule)} does not; leave it out"
                 )
-            options["features"] = array(self.features)
+            options["features"] = read_features(self.features)
         return options
 
 
@@ -204,13 +204,10 @@ class ScoringOptions:
     repeats: int = option("N", "Repetitions of the plan with other seeds.", TRAINING, default=1)
     groups: Literal["duplicates", "none"] = GROUPS
 
-    def exposure(self) -> Plan | None:
-        """Return the plan, or None for the default."""
-        return plan_of(self.plan, self.folds, self.repeats)
-
-    def given(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """Return the options but the learner, as the library takes them."""
-        return {"plan": self.exposure(), "groups": None if self.groups == "none" else self.groups}
+        plan = plan_of(self.plan, self.folds, self.repeats)
+        return {"plan": plan, "groups": None if self.groups == "none" else self.groups}
 
 
 @dataclass(frozen=True)
@@ -227,7 +224,7 @@ class TestOptions:
         None, "What is held fixed when training on less data.", TRAINING, default="epochs"
     )
 
-    def given(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """Return the options but the test set, as the library takes them."""
         return {name: value for name, value in vars(self).items() if name != "test"}
 
@@ -260,7 +257,7 @@ class RunOptions:
     )
     verify: Literal["cheap", "full"] = VERIFY
 
-    def given(self, data: Data, learner: str | None, plan: Plan | None = None) -> dict[str, Any]:
+    def arguments(self, data: Data, learner: str | None, plan: Plan | None = None) -> dict[str, Any]:
         """Return the options as the library takes them, for this learner of these data."""
         from unseen.engine.work import share_cores
 
@@ -326,12 +323,12 @@ def default_learner(data: Data) -> str:
     return default_learner(data)
 
 
-def data_options(**given: Any) -> dict[str, Any]:
-    """Return the options that were given."""
+def without_none(**given: Any) -> dict[str, Any]:
+    """Return the options that are not None."""
     return {name: value for name, value in given.items() if value is not None}
 
 
-def array(path: Path | None) -> np.ndarray[Any, Any] | None:
+def read_features(path: Path | None) -> np.ndarray[Any, Any] | None:
     """Open the features in a .npy file, as a memory map; None where no file was given."""
     if path is None:
         return None
@@ -353,8 +350,8 @@ def subcommand(usual: str, *, refused: str = "") -> Callable[[Command], Command]
 
     Args:
         usual: the options that `--help` shows, by the names of their parameters, separated by spaces.
-        refused: options of its bundles that the subcommand always refuses, which no help shows. They are understood, so
-            that the refusal says why, and so that runs that were begun with them, at their defaults, can be resumed.
+        refused: options of its bundles that the subcommand always refuses. No help shows them. They are parsed, so that
+            the refusal says why, and so that a run that was begun with their defaults can be resumed.
     """
 
     def decorate(command: Command) -> Command:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._console import Reporter, aligned, err, grid, percent, print_json, tell
+from unseen.cli._console import Reporter, err, print_json, print_lines, print_result, print_table
+from unseen.core.words import duration, percent
 from unseen.errors import ArgumentError, MissingDependencyError, UnseenError, some
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ class AutoOptions:
         "N", "With --rule auto: fresh replicates that confirm the best.", o.CHOICE, shown="5"
     )
 
-    def given(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """Return the options that were given."""
-        return o.data_options(candidates=self.candidate or None, probe=self.probe, confirm=self.confirm)
+        return o.without_none(candidates=self.candidate or None, probe=self.probe, confirm=self.confirm)
 
 
 @o.subcommand("out_dir keep prune rule score label target learner plan jobs seed yes json")
@@ -78,18 +79,18 @@ def prune(
     """
     given = dict(locals())
     if choice.rule == AUTO:
-        options = {**auto.given(), **o.data_options(features=o.array(choice.features))}
+        options = {**auto.arguments(), **o.without_none(features=o.read_features(choice.features))}
     else:
-        for name in auto.given():
+        for name in auto.arguments():
             given_as = "candidate" if name == "candidates" else name
             raise ArgumentError(f"--{given_as} is for --rule auto; leave it out")
-        options = choice.given()
-    models = scoring.given()
+        options = choice.arguments()
+    models = scoring.arguments()
     looks = not showing.silent and choice.rule != AUTO and not out_dir.exists()
     source = reading.open(data, out_dir)
     learner = scoring.learner or o.default_learner(source)
-    quicker = by_embedding(source, learner, models["plan"]) if looks else None
-    before = None if showing.silent else coreset_in(out_dir)
+    quicker = suggest_embedding(source, learner, models["plan"]) if looks else None
+    before = None if showing.silent else read_coreset(out_dir)
     with Reporter("prune", given, source, learner=learner) as report:
         if quicker:
             report("say", text=quicker)
@@ -105,7 +106,7 @@ def prune(
         )
     if before is not None and before.ids.tolist() != result.coreset.ids.tolist():
         err.print(f"replaced in {out_dir / 'coreset.parquet'}: the coreset of {len(before):,} samples that was there")
-    tell_pruned(out_dir, json=showing.json, no_report=showing.no_report)
+    print_pruned(out_dir, json=showing.json, no_report=showing.no_report)
 
 
 @o.subcommand("out_dir score learner plan folds repeats label target jobs seed yes quiet json")
@@ -129,12 +130,12 @@ def score(
       unseen select runs/photos --keep 0.5 --score aum --rule beta --out half.parquet
     """
     given = dict(locals())
-    options = scoring.given()
+    options = scoring.arguments()
     source = reading.open(data, out_dir)
     learner = scoring.learner or o.default_learner(source)
     with Reporter("score", given, source, learner=learner) as report:
         unseen.score(source, scores=score or None, **options, **report.shared(options["plan"]))
-    tell_scores(out_dir, json=showing.json)
+    print_scores(out_dir, json=showing.json)
 
 
 @o.subcommand("out_file keep prune score rule quota align features seed json")
@@ -162,14 +163,14 @@ def select(
     table = loaded.scores if isinstance(loaded, Scored) else loaded
     if not isinstance(table, unseen.ScoreTable):
         raise ArgumentError(f"{run} holds no scores; run `unseen score` first")
-    coreset = unseen.select(table, rule=choice.rule, score=score, seed=seed, **vars(amount), **choice.given())
+    coreset = unseen.select(table, rule=choice.rule, score=score, seed=seed, **vars(amount), **choice.arguments())
     coreset.save(out_file)
     result = Pruned(table, coreset)
     summary = summarise(result, run, out_file, score)
-    tell(run, summary, partial(show, result, summary), json=json, no_report=True)
+    print_result(run, summary, partial(show, result, summary), json=json, no_report=True)
 
 
-def coreset_in(run: Path) -> Coreset | None:
+def read_coreset(run: Path) -> Coreset | None:
     """Return the coreset that a run holds already; None where there is none that can be read."""
     from unseen.core.coreset import Coreset
 
@@ -179,12 +180,11 @@ def coreset_in(run: Path) -> Coreset | None:
     return None
 
 
-def by_embedding(data: Data, learner: str, plan: Plan | None) -> str | None:
-    """Compare the minutes of training the default network, where they are many, with those of embedding.
+def suggest_embedding(data: Data, learner: str, plan: Plan | None) -> str | None:
+    """Suggest embedding images by a pretrained network where this is much quicker than training the default network.
 
-    Both are measured, which takes up to half a minute; so only where there are many pixels.
+    Both times are measured, which takes up to half a minute, so small data sets are passed over.
     """
-    from unseen.core.words import duration
     from unseen.embedding.api import seconds_to_embed
     from unseen.learners.registry import default_learner
 
@@ -208,14 +208,14 @@ def by_embedding(data: Data, learner: str, plan: Plan | None) -> str | None:
     )
 
 
-def tell_pruned(run: Path, *, json: bool, no_report: bool) -> None:
+def print_pruned(run: Path, *, json: bool, no_report: bool) -> None:
     """Print the result of a run, after its page is written."""
     result: Any = unseen.load(run)
     summary = summarise(result, run, run / "coreset.parquet")
-    tell(run, summary, partial(show, result, summary), json=json, no_report=no_report)
+    print_result(run, summary, partial(show, result, summary), json=json, no_report=no_report)
 
 
-def tell_scores(run: Path, *, json: bool, no_report: bool = True) -> None:
+def print_scores(run: Path, *, json: bool, no_report: bool = True) -> None:
     """Print quantiles of every score of a run."""
     import numpy as np
 
@@ -229,8 +229,8 @@ def tell_scores(run: Path, *, json: bool, no_report: bool = True) -> None:
         print_json({"run": str(run), "n": len(table), "scores": about})
         return
     rows = [[name, meaning(table.directions[name]), *(f"{q:.4g}" for q in quantiles[name])] for name in table.scores]
-    grid(["score", "direction", "5 %", "median", "95 %"], rows)
-    aligned([("scored", f"{len(table):,} samples"), ("table", str(run / "scores.parquet"))])
+    print_table(["score", "direction", "5 %", "median", "95 %"], rows)
+    print_lines([("scored", f"{len(table):,} samples"), ("table", str(run / "scores.parquet"))])
 
 
 def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None) -> dict[str, Any]:
@@ -265,7 +265,7 @@ def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None
     if table.r2 is not None:
         summary["r2"], summary["median_error"] = table.r2, table.median_error
     if LABEL_ISSUE in table.values:
-        summary |= disagreement(table, chosen)
+        summary |= measure_disagreement(table, chosen)
     return summary
 
 
@@ -279,8 +279,8 @@ def price_of(run: Path, chosen: Coreset) -> dict[str, Any]:
     return {"trainings": trainings, "pays_back": pays_back(trainings, 1.0, left), "paid": paid(trainings, saving)}
 
 
-def disagreement(table: ScoreTable, chosen: Coreset) -> dict[str, float | None]:
-    """Return the held-out disagreement with the labels of the coreset and of all; None where it is withheld."""
+def measure_disagreement(table: ScoreTable, chosen: Coreset) -> dict[str, float | None]:
+    """Return the held-out disagreement with the labels of the coreset, and of all samples; None where it is unknown."""
     share = unseen.label_error_share
     found = {"label_errors_kept": share(table, chosen), "label_errors_random": share(table)}
     return {name: None if isnan(value) else value for name, value in found.items()}
@@ -309,7 +309,7 @@ def describe_models(table: ScoreTable) -> list[tuple[str, str]]:
 
 
 def describe_classes(table: ScoreTable, chosen: Coreset) -> list[tuple[str, str]]:
-    """Return the lines on classes that are lost, or whose share has at least doubled, by a point or more.
+    """Return the lines on classes that are lost, or whose share has at least doubled and grown by at least a point.
 
     >>> table = unseen.ScoreTable.of("el2n", [0.1] * 10, direction="harder", labels=[0] * 9 + [1])
     >>> half = unseen.rules.top(table, keep=2, labels=table.labels, quota="uniform")
@@ -385,4 +385,4 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
     if "paid" in summary:
         lines.append(("price", f"by samples seen, {summary['paid']}"))
     files = [("table", summary["scores"]), ("coreset", summary["coreset"])]
-    aligned([*lines, *files, *([("report", summary["report"])] if "report" in summary else [])])
+    print_lines([*lines, *files, *([("report", summary["report"])] if "report" in summary else [])])

@@ -10,7 +10,7 @@ from rich.text import Text
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._console import aligned, drawing, err, print_json
+from unseen.cli._console import err, print_json, print_lines, without_font_cache
 from unseen.errors import ArgumentError
 
 KIND = "Kind"
@@ -40,14 +40,14 @@ def report(
       unseen report runs/photos --beside runs/photos-eval --beside runs/photos-seen --out photos.html
       unseen report runs/vectors --data photos/
     """
-    with drawing():
+    with without_font_cache():
         path = unseen.report(
             run, data=None if data is None else str(data), beside=beside or (), out=out_file, images=images
         )
     if json:
         print_json({"report": str(path), "bytes": path.stat().st_size})
     else:
-        aligned([("report", str(path))])
+        print_lines([("report", str(path))])
 
 
 @o.subcommand("to out data label coreset link column keys shard shard_bytes quiet json")
@@ -93,9 +93,9 @@ def export(
     """
     from unseen.exporting.api import KINDS
 
-    options = o.data_options(link=link, column=column, keys=keys or None, shards=shard or None, shard_bytes=shard_bytes)
+    options = o.without_none(link=link, column=column, keys=keys or None, shards=shard or None, shard_bytes=shard_bytes)
     report = None if quiet or json else ExportProgress()
-    by = reading.given() or None
+    by = reading.arguments() or None
     if by and data is None:
         raise ArgumentError("--label and other options of reading go with --data; give both, or neither")
     place = unseen.export(run, to, out, data=data, data_options=by, coreset=coreset, report=report, **options)
@@ -108,7 +108,7 @@ def export(
             what, use = "the keys of samples, one a line", f"set(open({str(place)!r}).read().splitlines())"
         if column == "id":
             what, use = "the ids of samples, one array", f"set(numpy.load({str(place)!r}).tolist())"
-        aligned([("made", f"{to}: {what}"), ("at", str(place)), ("use", use)])
+        print_lines([("made", f"{to}: {what}"), ("at", str(place)), ("use", use)])
 
 
 class ExportProgress:

@@ -13,13 +13,13 @@ import typer
 
 from unseen.cli import _decide, _evaluate, _grow, _prune
 from unseen.cli import _options as o
-from unseen.cli._console import Outlook, aligned, err, print_json
+from unseen.cli._console import WorkAhead, err, print_json, print_lines
 from unseen.core.words import many
 from unseen.errors import ArgumentError, CorruptFileError, DataError, RunError
 
 if TYPE_CHECKING:
     from unseen.engine.runs.commands import Command
-    from unseen.engine.runs.readonly import Looking
+    from unseen.engine.runs.readonly import ReadOnlyRun
 
 COMMAND = "command.json"  # the name of the file, as in `unseen.engine.runs.commands`
 
@@ -28,17 +28,17 @@ class Resumable(NamedTuple):
     """A subcommand that begins a run."""
 
     command: Callable[..., None]
-    tell: Callable[..., None]  # prints what a finished run holds
+    print_result: Callable[..., None]  # prints what a finished run holds
     results: tuple[str, ...]  # the files that it has written when it is finished
 
 
 RESUMABLE = {
-    "advise": Resumable(_decide.advise, _decide.tell_advice, ("advice.json",)),
-    "evaluate": Resumable(_evaluate.evaluate, _evaluate.tell_evaluations, ("evaluation.parquet",)),
-    "grow": Resumable(_grow.grow, _grow.tell_grown, ("scores.parquet", "history.parquet", "coreset.parquet")),
-    "prune": Resumable(_prune.prune, _prune.tell_pruned, ("scores.parquet", "coreset.parquet")),
-    "score": Resumable(_prune.score, _prune.tell_scores, ("scores.parquet",)),
-    "sweep": Resumable(_decide.sweep, _decide.tell_sweep, ("sweep.parquet",)),
+    "advise": Resumable(_decide.advise, _decide.print_advice, ("advice.json",)),
+    "evaluate": Resumable(_evaluate.evaluate, _evaluate.print_evaluations, ("evaluation.parquet",)),
+    "grow": Resumable(_grow.grow, _grow.print_grown, ("scores.parquet", "history.parquet", "coreset.parquet")),
+    "prune": Resumable(_prune.prune, _prune.print_pruned, ("scores.parquet", "coreset.parquet")),
+    "score": Resumable(_prune.score, _prune.print_scores, ("scores.parquet",)),
+    "sweep": Resumable(_decide.sweep, _decide.print_sweep, ("sweep.parquet",)),
 }
 # Exit codes of --dry-run, told in docs/pipeline.md.
 OTHER_DATA, UNFINISHED = 4, 5
@@ -74,7 +74,7 @@ def resume(
       unseen resume runs/photos --dry-run
     """
     from unseen.engine.runs.commands import outside, read_command
-    from unseen.engine.runs.readonly import Looking
+    from unseen.engine.runs.readonly import ReadOnlyRun
 
     begun = read_command(run)
     name, options = begun.name, _checked(run, begun)
@@ -89,19 +89,19 @@ def resume(
     if risks and trust:
         _refuse_other_learners(run, begun)
         risks = []
-    if dry_run and name == "evaluate" and len(options["learner"] or ()) > 1:
-        inside = ", ".join(str(path.parent) for path in sorted(run.glob("*/manifest.json")))
-        raise ArgumentError(f"{run} holds an evaluation for each learner; look at one of them: {inside}")
     if dry_run:
-        found = looked_at(run, name, options) if not risks else looked_at_from_outside(run, begun, risks)
+        if name == "evaluate" and len(options["learner"] or ()) > 1:
+            inside = ", ".join(str(path.parent) for path in sorted(run.glob("*/manifest.json")))
+            raise ArgumentError(f"{run} holds an evaluation for each learner; look at one of them: {inside}")
+        found = inspect_files(run, begun, risks) if risks else inspect_run(run, name, options)
         if json:
             print_json(found.to_json())
         else:
-            aligned(found.lines())
+            print_lines(found.lines())
         raise typer.Exit(found.code)
     options["json"] = json or options["json"]
     options["yes"] = True  # asked when it was begun
-    if all(Looking(run).holds(result) for result in RESUMABLE[name].results):
+    if all(ReadOnlyRun(run).holds(result) for result in RESUMABLE[name].results):
         _tell_finished(run, begun, {**options, "quiet": quiet or options["quiet"]})
         return
     if risks and not begun.own:
@@ -123,12 +123,12 @@ def _tell_finished(run: Path, begun: Command, options: dict[str, Any]) -> None:
         raise RunError("\n  ".join([head, *lines]))
     if not options["quiet"] and not options["json"]:
         err.print("finished before: this is its result; the data is not read again")
-    RESUMABLE[begun.name].tell(run, json=options["json"], no_report=options.get("no_report", True))
+    RESUMABLE[begun.name].print_result(run, json=options["json"], no_report=options.get("no_report", True))
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a look at a run found."""
+class Inspection:
+    """What a dry run found."""
 
     run: Path  # its directory
     command: str  # the subcommand that began it
@@ -138,9 +138,9 @@ class Found:
     fits: int  # trainings finished
     under_way: list[str]  # fits that were begun and not finished
     damaged: list[str]  # files that a resume would make again
-    of: int | None = None  # the work that the command announces, in `unit`; None where the data forbids to say
-    done: int | None = None  # how much of it is done; None where only `fits` says how far it is
-    unit: str = "fit"  # or, of commands of several scorings or tests, `"epoch"`
+    of: int | None = None  # the work that the command announces, in `unit`; None where it cannot run on the data
+    done: int | None = None  # how much of it is done; None where only `fits` tells the progress
+    unit: str = "fit"  # or `"epoch"`, for commands of several scorings or tests
 
     @property
     def code(self) -> int:
@@ -189,35 +189,35 @@ class Found:
         return lines + [("files", f"{name} is damaged or lost; a resume makes it again") for name in self.damaged]
 
 
-def looked_at(run: Path, name: str, options: dict[str, Any]) -> Found:
-    """Follow the command that began a run up to where its work would begin, and change nothing."""
-    from unseen.engine.runs.readonly import Looking
+def inspect_run(run: Path, name: str, options: dict[str, Any]) -> Inspection:
+    """Run the command that began a run up to where its work would begin, and change nothing."""
+    from unseen.engine.runs.readonly import ReadOnlyRun
 
-    looking, announced, refused = Looking(run), None, []
+    read_only, ahead, refused = ReadOnlyRun(run), None, []
     try:
-        RESUMABLE[name].command(**{**options, "out_dir": looking, "quiet": True})
-    except Outlook as outlook:
-        announced = outlook
+        RESUMABLE[name].command(**{**options, "out_dir": read_only, "quiet": True})
+    except WorkAhead as announced:
+        ahead = announced
     except (ArgumentError, DataError) as error:
-        # The same command was accepted once: it is the data that it does not fit any more.
+        # The same command was accepted once, so the data has changed.
         refused = [str(error)]
-    lines = looking.differences or []
+    lines = read_only.differences or []
     data = [line for line in lines if line.startswith(OF_DATA)]
-    return _find(looking, name, [*data, *refused], [line for line in lines if line not in data], announced)
+    return _inspect(read_only, name, [*data, *refused], [line for line in lines if line not in data], ahead)
 
 
-def looked_at_from_outside(run: Path, begun: Command, risks: list[str]) -> Found:
-    """Look at the files of a run whose command would import or connect; the data is compared where it is a local file.
+def inspect_files(run: Path, begun: Command, risks: list[str]) -> Inspection:
+    """Inspect only the files of a run whose command would import or connect; compare the data if it is a local file.
 
-    `risks` says in words what following the command would do.
+    `risks` says in words what running the command would do.
     """
     from unseen.data import resolve
     from unseen.engine.runs import RunDirectory
     from unseen.engine.runs.base import differences, normal
     from unseen.engine.runs.commands import outside, read_by
-    from unseen.engine.runs.readonly import Looking
+    from unseen.engine.runs.readonly import ReadOnlyRun
 
-    looking, manifest, data = Looking(run), RunDirectory(run).manifest(), begun.options.get("data")
+    manifest, data = RunDirectory(run).manifest(), begun.options.get("data")
     known = manifest.get("fingerprint", {})
     if not isinstance(data, str) or any(outside({"data": data})) or "n" not in known:
         raise RunError(
@@ -231,21 +231,21 @@ def looked_at_from_outside(run: Path, begun: Command, risks: list[str]) -> Found
     except (ArgumentError, DataError) as error:
         lines = [str(error)]
     not_compared = [f"not compared, as following the command {risk}; --trust does so" for risk in risks]
-    return _find(looking, begun.name, [f"fingerprint.{line}" for line in lines], not_compared)
+    return _inspect(ReadOnlyRun(run), begun.name, [f"fingerprint.{line}" for line in lines], not_compared)
 
 
-def _find(looking: Looking, command: str, data: list[str], other: list[str], outlook: Outlook | None = None) -> Found:
-    """Look at the files of a run; `outlook` says how much work its command announces."""
-    there = [looking.holds(result) for result in RESUMABLE[command].results]  # all, so that all damage is told
-    found = Found(
-        looking.path, command, data, other, all(there), looking.finished(), looking.under_way(), looking.damaged
-    )
-    if outlook is None:
+def _inspect(
+    run: ReadOnlyRun, command: str, data: list[str], other: list[str], ahead: WorkAhead | None = None
+) -> Inspection:
+    """Inspect the files of a run; `ahead` says how much work its command announces."""
+    there = [run.holds(result) for result in RESUMABLE[command].results]  # of all, so that all damage is found
+    found = Inspection(run.path, command, data, other, all(there), run.finished(), run.under_way(), run.damaged)
+    if ahead is None:
         return found
-    if outlook.kind == "plan":
-        fits = outlook.about["fits"]
+    if ahead.kind == "plan":
+        fits = ahead.about["fits"]
         return replace(found, of=fits, done=min(found.fits, fits))
-    epochs = outlook.about["epochs"]  # what such a command says it holds is a guess, for its bar
+    epochs = ahead.about["epochs"]  # the number of epochs done is an estimate of the command, for its bar
     return replace(found, of=epochs, done=epochs if found.finished else None, unit="epoch")
 
 
@@ -267,7 +267,7 @@ def _refuse_other_learners(run: Path, begun: Command) -> None:
 
 
 def _checked(run: Path, begun: Command) -> dict[str, Any]:
-    """Return the options of the command; refuse one that has not its type of the command line."""
+    """Return the options of the command; refuse an option that does not have its type on the command line."""
     if begun.name not in RESUMABLE:
         raise RunError(f"{run / COMMAND} names the command {begun.name!r}, which no run begins with; it was edited")
     known = inspect.signature(RESUMABLE[begun.name].command, eval_str=True).parameters
@@ -295,7 +295,7 @@ def _checked(run: Path, begun: Command) -> dict[str, Any]:
 
 
 def _is_of(value: Any, kind: Any) -> bool:
-    """Return whether a value of JSON is what a parameter of this type is given on the command line."""
+    """Return whether a value read from JSON is one that a parameter of this type gets on the command line."""
     origin, of = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return _is_of(value, of[0])

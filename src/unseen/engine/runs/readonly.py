@@ -1,4 +1,4 @@
-"""Looking at a run without changing it: what differs from a configuration, and which parts are finished."""
+"""A run that is only read: what differs from a configuration, and which parts are finished."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unseen.errors import CorruptFileError, RunError
 T = TypeVar("T")
 
 
-class Looking(RunDirectory):
+class ReadOnlyRun(RunDirectory):
     """A read-only run directory, for a verb that stops before its work begins.
 
     It takes no lock and changes nothing. Where `open` of a run directory refuses another configuration, this one stores
@@ -29,7 +29,7 @@ class Looking(RunDirectory):
         super().__init__(path)
         self.differences: list[str] | None = None
         self.damaged: list[str] = []
-        self._above: Looking | None = None
+        self._above: ReadOnlyRun | None = None
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -80,9 +80,9 @@ class Looking(RunDirectory):
         self.damaged.append(name)
         return False
 
-    def part(self, name: str) -> Looking:
+    def part(self, name: str) -> ReadOnlyRun:
         """Return a read-only run inside this one."""
-        inside = Looking(self.path / "parts" / check_name(name))
+        inside = ReadOnlyRun(self.path / "parts" / check_name(name))
         inside._above, inside.damaged = self, self.damaged
         return inside
 
@@ -90,7 +90,7 @@ class Looking(RunDirectory):
         """Log nothing."""
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise RunError(f"{self.path} is only looked at")
+        raise RunError(f"{self.path} is only read")
 
     save_result = save_output = write_json = _refuse
 
