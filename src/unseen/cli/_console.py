@@ -433,14 +433,16 @@ def without_font_cache() -> Iterator[None]:
     yield
 
 
-def print_result(run: Path, summary: dict[str, Any], show: Callable[[], None], *, json: bool, no_report: bool) -> None:
-    """Write the page of a run, and print the result: the summary as JSON, or what `show` prints."""
-    if not no_report and (page := write_page(run)):
-        summary["report"] = str(page)
+def print_result(
+    run: Path, summary: dict[str, Any], describe: Callable[[], list[tuple[str, str]]], *, json: bool, no_report: bool
+) -> None:
+    """Write the page of a run, and print the result: the summary as JSON, or the lines that describe it."""
+    page = None if no_report else write_page(run)
+    report = {} if page is None else {"report": str(page)}
     if json:
-        print_json(summary)
+        print_json(summary | report)
     else:
-        show()
+        print_lines([*describe(), *report.items()])
 
 
 def write_page(run: Path) -> Path | None:

@@ -129,16 +129,15 @@ def advise(
 def print_advice(run: Path, *, json: bool, no_report: bool) -> None:
     """Print the advice of a run, after its page is written."""
     advice: Any = unseen.load(run)
-    summary = advice.to_json()
-    print_result(run, summary, partial(show_advice, advice, summary), json=json, no_report=no_report)
+    print_result(run, advice.to_json(), partial(describe_advice, advice), json=json, no_report=no_report)
 
 
-def show_advice(advice: unseen.Advice, summary: dict[str, Any]) -> None:
-    """Print the advice in words."""
+def describe_advice(advice: unseen.Advice) -> list[tuple[str, str]]:
+    """Describe the advice, line by line."""
     from unseen.evaluating.advise import TRAP
 
     kept = f"{advice.budget:,} of {advice.n:,} samples ({percent(advice.budget / advice.n)}) by {advice.method}"
-    lines: list[tuple[str, Any]] = []
+    lines = []
     if advice.estimate is not None:
         lines.append(("note", f"{advice.estimate}, not of training a network: for that, leave --quick out"))
     if advice.difference is None:
@@ -160,9 +159,7 @@ def show_advice(advice: unseen.Advice, summary: dict[str, Any]) -> None:
         lines.append((how, tried.text()))
     if advice.estimate is not None:
         lines.append(("trap", TRAP))
-    if "report" in summary:
-        lines.append(("report", summary["report"]))
-    print_lines(lines)
+    return lines
 
 
 @dataclass(frozen=True)

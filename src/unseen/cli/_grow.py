@@ -10,7 +10,7 @@ from typing import Any
 
 import unseen
 from unseen.cli import _options as o
-from unseen.cli._console import Reporter, print_lines, print_result, print_table
+from unseen.cli._console import Reporter, print_result, print_table
 from unseen.cli._prune import (
     describe_classes,
     describe_disagreement,
@@ -93,11 +93,11 @@ def print_grown(run: Path, *, json: bool, no_report: bool) -> None:
     assert history is not None  # it is finished
     result = unseen.Grown(loaded.coreset, history, loaded.scores)
     summary = summarise(result, run)
-    print_result(run, summary, partial(show, result, summary), json=json, no_report=no_report)
+    print_result(run, summary, partial(describe, result, summary), json=json, no_report=no_report)
 
 
 def read_start(start: str) -> Any:
-    """Give the share, or the coreset in a run or a file."""
+    """Return a share, or the coreset in a run or a file."""
     try:
         return float(start)
     except ValueError:
@@ -114,7 +114,7 @@ def read_start(start: str) -> Any:
 
 
 def summarise(result: unseen.Grown, run: Path) -> dict[str, Any]:
-    """Give the result as numbers."""
+    """Return the result as numbers."""
     from unseen.core.coreset import HISTORY
     from unseen.scores.label_quality import LABEL_ISSUE
 
@@ -141,8 +141,8 @@ def summarise(result: unseen.Grown, run: Path) -> dict[str, Any]:
     }
 
 
-def show(result: unseen.Grown, summary: dict[str, Any]) -> None:
-    """Print the result in words."""
+def describe(result: unseen.Grown, summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Print the table of the steps, and describe the result, line by line."""
     from unseen.core.table import meaning
     from unseen.rules.registry import spec_of
 
@@ -154,16 +154,13 @@ def show(result: unseen.Grown, summary: dict[str, Any]) -> None:
         rows.append([f"step {step}", f"{size:,}", f"{size - before:+,}", f"{refill}, by models of {before:,}"])
     print_table(["coreset", "samples", "entered", "chosen by"], rows)
     n, kept = summary["n"], summary["kept"]
-    print_lines(
-        [
-            ("kept", f"{kept:,} of {n:,} samples ({percent(kept / n)}), by {spec_of(result.coreset)}"),
-            ("score", f"{summary['score']}, {meaning(summary['direction'])}"),
-            *describe_classes(result.scores, result.coreset),
-            *describe_models(result.scores),
-            ("labels", describe_disagreement(summary)),
-            *([("price", f"by samples seen, {summary['paid']}")] if "paid" in summary else []),
-            ("coreset", summary["coreset"]),
-            ("history", summary["history"]),
-            *([("report", summary["report"])] if "report" in summary else []),
-        ]
-    )
+    return [
+        ("kept", f"{kept:,} of {n:,} samples ({percent(kept / n)}), by {spec_of(result.coreset)}"),
+        ("score", f"{summary['score']}, {meaning(summary['direction'])}"),
+        *describe_classes(result.scores, result.coreset),
+        *describe_models(result.scores),
+        ("labels", describe_disagreement(summary)),
+        *([("price", f"by samples seen, {summary['paid']}")] if "paid" in summary else []),
+        ("coreset", summary["coreset"]),
+        ("history", summary["history"]),
+    ]

@@ -167,7 +167,7 @@ def select(
     coreset.save(out_file)
     result = Pruned(table, coreset)
     summary = summarise(result, run, out_file, score)
-    print_result(run, summary, partial(show, result, summary), json=json, no_report=True)
+    print_result(run, summary, partial(describe, result, summary), json=json, no_report=True)
 
 
 def read_coreset(run: Path) -> Coreset | None:
@@ -212,7 +212,7 @@ def print_pruned(run: Path, *, json: bool, no_report: bool) -> None:
     """Print the result of a run, after its page is written."""
     result: Any = unseen.load(run)
     summary = summarise(result, run, run / "coreset.parquet")
-    print_result(run, summary, partial(show, result, summary), json=json, no_report=no_report)
+    print_result(run, summary, partial(describe, result, summary), json=json, no_report=no_report)
 
 
 def print_scores(run: Path, *, json: bool, no_report: bool = True) -> None:
@@ -349,8 +349,8 @@ def _correction(share: FloatArray, kept: FloatArray) -> str:
     return f"multiply its predicted odds by {odds:.2g}"
 
 
-def show(result: Pruned, summary: dict[str, Any]) -> None:
-    """Print the result in words."""
+def describe(result: Pruned, summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Describe the result, line by line."""
     import numpy as np
 
     from unseen.core.table import meaning
@@ -384,5 +384,4 @@ def show(result: Pruned, summary: dict[str, Any]) -> None:
         lines.append(("labels", describe_disagreement(summary)))
     if "paid" in summary:
         lines.append(("price", f"by samples seen, {summary['paid']}"))
-    files = [("table", summary["scores"]), ("coreset", summary["coreset"])]
-    print_lines([*lines, *files, *([("report", summary["report"])] if "report" in summary else [])])
+    return [*lines, ("table", summary["scores"]), ("coreset", summary["coreset"])]

@@ -78,12 +78,10 @@ def resume(
 
     begun = read_command(run)
     name, options = begun.name, _checked(run, begun)
-    if options.get("features") is not None:
-        options["features"] = Path(options["features"])
     if not begun.sealed and not trust:
         raise RunError(
             f"{run / COMMAND} has no seal: it is of an early version of unseen, or was edited; repeat the original "
-            "command with the same --out, or look at what it says and add --trust"
+            "command with the same --out, or read the file and add --trust"
         )
     risks = outside(begun.options)
     if risks and trust:
@@ -99,22 +97,22 @@ def resume(
         else:
             print_lines(found.lines())
         raise typer.Exit(found.code)
-    options["json"] = json or options["json"]
-    options["yes"] = True  # asked when it was begun
+    # The run may have been moved, and the program asked when it was begun.
+    options |= {
+        "json": json or options["json"], "quiet": quiet or options["quiet"], "yes": True, "out_dir": run,
+    }  # fmt: skip
     if all(ReadOnlyRun(run).holds(result) for result in RESUMABLE[name].results):
-        _tell_finished(run, begun, {**options, "quiet": quiet or options["quiet"]})
+        _print_finished(run, begun, options)
         return
     if risks and not begun.own:
         raise RunError(
             f"{run} was not begun by you on this machine, and to go on with it {' and '.join(risks)}; if you know "
             "whom it is from, add --trust"
         )
-    options["out_dir"] = run  # it may have been moved
-    options["quiet"] = quiet or options["quiet"]
     RESUMABLE[name].command(**options)
 
 
-def _tell_finished(run: Path, begun: Command, options: dict[str, Any]) -> None:
+def _print_finished(run: Path, begun: Command, options: dict[str, Any]) -> None:
     """Print the result of a finished run; refuse a run whose command was changed since."""
     from unseen.engine.runs.commands import changed_since
 
@@ -291,6 +289,8 @@ def _checked(run: Path, begun: Command) -> dict[str, Any]:
                 "with the same --out"
             )
         options[parameter.name] = given
+    if options.get("features") is not None:
+        options["features"] = Path(options["features"])
     return options
 
 
