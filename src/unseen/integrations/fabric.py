@@ -40,12 +40,15 @@ class HeldOut:
         return "HeldOut()"
 
     def on_train_start(self, *, train_loader: Any, epochs: int, model: Any = None) -> None:
-        """Check the training set; call this before the first of so many epochs.
+        """Check the training set; call this before the first of `epochs` epochs.
 
-        The loader is one of `Subset(dataset, fit.train)` or, with `ids`, of a data set whose items hold ids. If it
-        holds samples that the model must not see, that is an `ExposureError`; if its samples cannot be known, or a
-        score needs more epochs, an `ArgumentError`. With `model`, one that has the weights of an earlier fit, which
-        was trained on what it then judges, is an `ExposureError`, too.
+        The loader is one of `Subset(dataset, fit.train)` or, with `ids`, of a data set whose items hold ids. Pass
+        `model`, too, to have it checked for the weights of an earlier fit.
+
+        Raises:
+            ExposureError: the loader holds samples that the model must not see, or the model has the weights of an
+                earlier fit, which was trained on samples that this fit judges.
+            ArgumentError: the samples of the loader cannot be known, or a score needs more epochs.
         """
         if epochs < 1:
             raise ArgumentError(f"epochs must be at least 1, got {epochs}")
@@ -64,10 +67,14 @@ class HeldOut:
     def on_train_epoch_end(self, *, model: Any, loader: Any) -> None:
         """Evaluate the watch sets if a score reads this epoch; call this after each epoch.
 
-        The model is put into evaluation mode, and its modules back into the modes that they had. The loader is one of
-        `Subset(dataset, fit.unseen)`, unshuffled. If it holds samples that are in no watch set, that is an
-        `ExposureError`; if it lacks some, a `DataError`; if it is shuffled or drops samples, its samples cannot be
-        known, or the model gives no logits, an `ArgumentError`.
+        The model is evaluated in evaluation mode, and gets its modes back. The loader is one of
+        `Subset(dataset, fit.unseen)`, unshuffled.
+
+        Raises:
+            ExposureError: the loader holds samples that are in no watch set.
+            DataError: the loader lacks samples of a watch set.
+            ArgumentError: the loader is shuffled or drops samples, its samples cannot be known, or the model gives no
+                logits.
         """
         self._epoch += 1
         if self._epoch > self._epochs:

@@ -23,10 +23,13 @@ def held_out(recorder: Recorder, *, compute_metrics: Metrics | None = None) -> A
     `dataset` may be one of `datasets`. With `eval_strategy="epoch"`, every epoch that a score reads is recorded;
     without it, only the last one, by `trainer.evaluate()` after `trainer.train()`.
 
-    One callback serves all fits, inside `for fit in recorder:`. Your own `compute_metrics` are computed too. During
-    training, `ExposureError` is raised if a training sample must not be seen, if the model goes on from an earlier fit,
-    or if it is chosen or stopped by the held-out samples; `ArgumentError` or `DataError` if the evaluation is
-    reordered, partial, or in several processes.
+    One callback serves all fits, inside `for fit in recorder:`. Your own `compute_metrics` are computed too.
+
+    During training, the callback raises
+
+    - `ExposureError` if the model must not see a training sample, if it continues an earlier fit, or if the held-out
+      samples choose it or stop its training;
+    - `ArgumentError` or `DataError` if the evaluation is reordered, partial, or in several processes.
 
     >>> import numpy as np, unseen
     >>> held_out(unseen.Recorder(np.arange(9) % 3))

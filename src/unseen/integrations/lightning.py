@@ -22,9 +22,12 @@ def held_out(recorder: Recorder, *, ids: BatchIds | None = None, loader: int = 0
             the batch; None: the ids follow from the positions in the `Subset`.
         loader: the number of the validation loader that holds the watch set, where there are several.
 
-    While `trainer.fit` runs, `ExposureError` is raised if a training sample must not be seen, if the model goes on from
-    an earlier fit, or if `EarlyStopping` or `ReduceLROnPlateau` reads the held-out samples; `ArgumentError` or
-    `DataError` if the validation is shuffled, partial, in training mode or in several processes, or gives no logits.
+    While `trainer.fit` runs, the callback raises
+
+    - `ExposureError` if the model must not see a training sample, if it continues an earlier fit, or if `EarlyStopping`
+      or `ReduceLROnPlateau` reads the held-out samples;
+    - `ArgumentError` or `DataError` if the validation is shuffled, partial, in training mode or in several processes,
+      or gives no logits.
 
     >>> import numpy as np, unseen
     >>> held_out(unseen.Recorder(np.arange(9) % 3))

@@ -109,10 +109,9 @@ class Recorder:
         self._about: dict[str, object] = {"learner": UNNAMED if name is None else name}
         abilities = Abilities(self._about, epochs=None, provides=None)
         self._job = Scoring(samples, plan=exposure, scores=asked, learner=abilities, run=self._run, seed=seed)
-        self._check = ProbabilityCheck()
-        # The number of epochs of each fit that was recorded here, and whether those taken from `out` are still untold.
-        self._epochs: dict[str, int] = {}
-        self._out, self._untold = out, name is None
+        self._probability_check = ProbabilityCheck()
+        self._epochs: dict[str, int] = {}  # of each fit that was recorded here
+        self._out, self._warns_of_kept = out, name is None
         self._fit: Fit | None = None
         self._sink: ScoreSink | None = None
         self._table: ScoreTable | None = None
@@ -123,7 +122,7 @@ class Recorder:
             return
         try:
             for fit, sink, _ in self._job.pending():
-                self._tell_of_kept()
+                self._warn_of_kept()
                 self._fit, self._sink = fit, sink
                 self._recorded: dict[Side, int] = dict.fromkeys(SIDES, 0)  # the last epoch
                 yield fit
@@ -136,18 +135,18 @@ class Recorder:
                 self._job.finish(fit, sink.result())
                 self._epochs[fit.name] = epochs
                 self._run.event("recorded", fit=fit.name, epochs=epochs)
-                if self._check.finds_sigmoid():
+                if self._probability_check.finds_sigmoid():
                     warn_of_sigmoid()
-            self._tell_of_kept()
-        finally:  # where the loop is left early, the fit is not finished, and will be handed out again
+            self._warn_of_kept()
+        finally:  # where the loop ends early, the fit is not finished, and comes again
             self._fit = self._sink = None
 
-    def _tell_of_kept(self) -> None:
+    def _warn_of_kept(self) -> None:
         """Warn once how many fits were taken from `out`, unless the loop has a name that identifies it."""
         kept = self._job.done - len(self._epochs)
-        if not kept or not self._untold:
+        if not kept or not self._warns_of_kept:
             return
-        self._untold = False
+        self._warns_of_kept = False
         times = [str(e["time"]) for e in self._run.events() if e["kind"] == "recorded" and e["fit"] not in self._epochs]
         when = f", where they were recorded until {max(times)[:16].replace('T', ' ')} UTC," if times else ""
         warn(
@@ -218,9 +217,10 @@ class Recorder:
             grad_norm: (m,) gradient norms, for `grand`.
             probabilities: whether `logits` are probabilities; their logarithm is taken.
 
-        A sample that was trained on and is not in the seen watch set is an `ExposureError`; an unknown id, a sample
-        twice in an epoch, rows in place of ids, an epoch that a score reads left out, or a call outside of the loop an
-        `ArgumentError`.
+        Raises:
+            ExposureError: a sample is in no watch set, so the model was trained on it.
+            ArgumentError: an unknown id, a sample twice in an epoch, rows in place of ids, a call outside of the loop,
+                or an earlier epoch was left out that a score reads.
         """
         if self._fit is None or self._sink is None:
             raise ArgumentError("record() belongs inside `for fit in recorder:`")
@@ -258,11 +258,11 @@ class Recorder:
     def table(self) -> ScoreTable:
         """Return the score table, when all fits are finished, and close the run.
 
-        Where a score reads all epochs, and fits were recorded over different numbers of them, there is a warning.
+        Warn where a score reads all epochs, and fits were recorded over different numbers of epochs.
         """
         if self._table is None:
             self._table = self._job.table()
-            self._tell_of_epochs()
+            self._warn_of_epochs()
             self._run.close()
         return self._table
 
@@ -279,7 +279,7 @@ class Recorder:
                 "only those that you record"
             )
 
-    def _tell_of_epochs(self) -> None:
+    def _warn_of_epochs(self) -> None:
         """Warn where a score reads all epochs, and fits have different numbers of them."""
         courses = {score.label: getattr(score, "of", score) for score in self._job.scores}
         reading = [label for label, score in courses.items() if isinstance(score, Course) and score.epochs is None]
@@ -346,7 +346,7 @@ class Recorder:
                 f"predictions, labels and folds must agree, got {n}, {len(recorder._ids)} and {fold_of.size} samples"
             )
         if not probabilities:
-            recorder._check.warn_of_all(history.reshape(-1, history.shape[2]))
+            recorder._probability_check.warn_of_all(history.reshape(-1, history.shape[2]))
         for fit in recorder:
             for epoch, logits in enumerate(history, start=1):
                 recorder.record(recorder._ids[fit.unseen], logits[fit.unseen], epoch=epoch, probabilities=probabilities)
@@ -390,8 +390,8 @@ class Recorder:
             if not look_like_probabilities(values):
                 raise ArgumentError("probabilities=True needs rows that lie in [0, 1] and sum to 1, but these do not")
             return logits_of(to_numpy(values, "logits"))
-        self._check.add(values)
-        if self._check.finds_softmax():
+        self._probability_check.add(values)
+        if self._probability_check.finds_softmax():
             warn_of_probabilities()
         return values
 

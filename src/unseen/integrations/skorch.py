@@ -19,10 +19,14 @@ def held_out(recorder: Recorder) -> Any:
         net.fit(Subset(dataset, fit.train), None)
 
     A `NeuralNetClassifier` with the default criterion `NLLLoss` ends in probabilities. Their logarithm is then
-    recorded, because skorch trains on it. One callback serves all fits, inside `for fit in recorder:`. During training,
-    `ExposureError` is raised if a training sample must not be seen, if the net goes on from an earlier fit (as by
-    `warm_start`), or if training is stopped or a model chosen by the held-out samples; `ArgumentError` or `DataError`
-    if the validation is shuffled or partial or gives no logits, or if training was interrupted.
+    recorded, because skorch trains on it. One callback serves all fits, inside `for fit in recorder:`.
+
+    During training, the callback raises
+
+    - `ExposureError` if the net must not see a training sample, if it continues an earlier fit (as by `warm_start`), or
+      if the held-out samples choose a model or stop the training;
+    - `ArgumentError` or `DataError` if the validation is shuffled or partial or gives no logits, or if training was
+      interrupted.
 
     >>> import numpy as np, unseen
     >>> held_out(unseen.Recorder(np.arange(9) % 3))
@@ -63,7 +67,7 @@ class _SkorchHooks:
         predicted = find_logits(y_pred)
         if not self._checked and _takes_logarithm(net):
             _check_probabilities(predicted)
-        self._checked = True  # by the first batch, before the weights are NaN from a logarithm of what is negative
+        self._checked = True  # by the first batch, before the logarithm of a negative output makes the weights NaN
         if not training:
             self._watch.add_batch(_logits(net, predicted), net.module_)
 

@@ -258,7 +258,7 @@ class TrainingWatch:
         self.check_evaluation(self._order)
         self._rows: list[IntArray] = []
         self._logits: list[Array] = []
-        self._check = ProbabilityCheck()
+        self._probability_check = ProbabilityCheck()
         self._served_rows = np.zeros(len(self.recorder.ids), bool)
 
     def add_batch(self, output: Any, model: Any, *, batch: Any = None) -> None:
@@ -279,8 +279,8 @@ class TrainingWatch:
             self.check_evaluation(rows)
         check_shape_of_logits(tuple(logits.shape), len(rows), self.recorder.class_names)
         logits = logits.detach().cpu() if hasattr(logits, "detach") else np.asarray(logits)
-        self._check.add(logits)
-        if self._check.finds_softmax():
+        self._probability_check.add(logits)
+        if self._probability_check.finds_softmax():
             raise ArgumentError(
                 "the model must give logits, but these are probabilities (they add up to 1); leave its softmax out, or "
                 "give their logarithm"
