@@ -62,6 +62,6 @@ def test_an_open_data_set_is_no_coreset(tmp_path):
     data = from_arrays(np.eye(4), [0, 1, 0, 1])
     with pytest.raises(ArgumentError, match="an object of ArrayData holds no coreset to export"):
         unseen.export(data, "npy", tmp_path / "a.npy")
-    with pytest.raises(ArgumentError, match="holds no coreset; choose one with `unseen select`"):
+    with pytest.raises(ArgumentError, match=r"^a score table holds no coreset; choose one with `unseen select`"):
         unseen.export(Scored(table_of(data), None), "npy", tmp_path / "a.npy")
     assert len(coreset_of(data, [0])) == 1

@@ -49,7 +49,8 @@ class ExportRequest:
     def coreset(self) -> Coreset:
         """The coreset to export; refused if there is none."""
         if self.chosen is None:
-            raise ArgumentError(f"{self.run} holds no coreset; choose one with `unseen select`, and name its file")
+            what = self.run or "a score table"
+            raise ArgumentError(f"{what} holds no coreset; choose one with `unseen select`, and name its file")
         return self.chosen
 
     @cached_property
