@@ -163,22 +163,22 @@ def embed(
     if out is not None and holds_embedding(Path(out), about):
         return data_room.from_npz(out)
     report = report or (lambda kind, **fields: None)
-    with limited_threads(threads):
-        if out is None:
+    if out is None:
+        with limited_threads(threads):
             embedding = _fit(embedder, source, None, seed, about, report)
             vectors = np.empty((len(source), embedding.width), np.float32)
             fill(vectors, source, embedding, partial(report, "embedded", part="train"))
-            warn_if_seen(about, "memory")
-            labelled = Labelling(source.ids, source.labels, source.class_names, source.groups, targets=source.targets)
-            made = ArrayData(vectors, labelled, "vector", notes=[note(about)])
-            made.embedding = {"labels": labels_seen, **about["embedding"]}
-            return made
-        with NewFolder(Path(out)) as part:
-            embedding = _fit(embedder, source, test_set, seed, about, report)
-            about["versions"] = versions()
-            write(part, source, embedding, {**about, "part": "train"}, report)
-            if test_set is not None:
-                write(part / TEST, test_set, embedding, {**about, "part": TEST}, report)
+        warn_if_seen(about, "memory")
+        labelled = Labelling(source.ids, source.labels, source.class_names, source.groups, targets=source.targets)
+        made = ArrayData(vectors, labelled, "vector", notes=[note(about)])
+        made.embedding = {"labels": labels_seen, **about["embedding"]}
+        return made
+    with limited_threads(threads), NewFolder(Path(out)) as part:
+        embedding = _fit(embedder, source, test_set, seed, about, report)
+        about["versions"] = versions()
+        write(part, source, embedding, {**about, "part": "train"}, report)
+        if test_set is not None:
+            write(part / TEST, test_set, embedding, {**about, "part": TEST}, report)
     return data_room.from_npz(out)
 
 

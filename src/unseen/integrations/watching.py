@@ -18,7 +18,7 @@ import sys
 import weakref
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -114,6 +114,15 @@ def find_ids(batch: Any, ids: BatchIds) -> Array:
 NEVER = 0  # epochs are counted from 1
 
 
+class Evaluation(NamedTuple):
+    """A finished evaluation."""
+
+    epoch: int  # after which it was made
+    step: int  # the number of steps before it
+    rows: IntArray  # of the samples
+    logits: Array  # (m, C)
+
+
 class TrainingWatch:
     """Watches the trainings of a recorder, one after the other.
 
@@ -154,10 +163,10 @@ class TrainingWatch:
         self._watched[fit.unseen] = self._watched[fit.seen] = True
         self.recorder.check(provides=["logits"], epochs=epochs)
         self.epochs = NEVER if epochs is None else epochs
-        self._trained, self._step = NEVER, NEVER
+        self._trained = NEVER
         self._model = self._first = None
         self._recorded: dict[Side, int] = dict.fromkeys(SIDES, NEVER)
-        self._evaluation: tuple[int, IntArray, Array] | None = None
+        self._evaluation: Evaluation | None = None
         if first > 1 and self.every_epoch:
             raise ArgumentError(
                 f"the scores of fit {fit.name} read every epoch, but this training goes on at epoch {first}; begin the "
@@ -305,8 +314,7 @@ class TrainingWatch:
             import torch
 
             join = torch.cat
-        self._evaluation = epoch, np.concatenate(self._rows), join(self._logits)
-        self._step = step
+        self._evaluation = Evaluation(epoch, step, np.concatenate(self._rows), join(self._logits))
         self.begin_evaluation()
 
     def end_epoch(self, epoch: int, *, step: int) -> None:
@@ -330,23 +338,22 @@ class TrainingWatch:
     def _record_sides(self, sides: list[Side], step: int) -> None:
         if not sides:
             return
-        fit, epoch = self.fit, self._trained
-        if self._evaluation is None or self._evaluation[0] != epoch or self._step != step:
+        fit, epoch, found = self.fit, self._trained, self._evaluation
+        if found is None or (found.epoch, found.step) != (epoch, step):
             raise ArgumentError(
                 f"the scores of fit {fit.name} read what its model says after epoch {epoch}, but it was not evaluated "
                 "between the last step of that epoch and the next; evaluate at the end of every epoch"
             )
-        _, rows, logits = self._evaluation
         for side in sides:
-            chosen = np.flatnonzero(np.isin(rows, fit.watch(side)))
-            left_out = np.setdiff1d(fit.watch(side), rows)
+            chosen = np.flatnonzero(np.isin(found.rows, fit.watch(side)))
+            left_out = np.setdiff1d(fit.watch(side), found.rows)
             if left_out.size:
                 raise DataError(
                     f"after epoch {epoch}, fit {fit.name} was evaluated without the ids {self._ids_of(left_out)} of "
                     f"its {side} watch set: evaluate all of Subset(dataset, fit.{side}), without a limit on batches"
                 )
             if self._recorded[side] < epoch:
-                self.recorder.record(self.recorder.ids[rows[chosen]], logits[chosen], epoch=epoch)
+                self.recorder.record(self.recorder.ids[found.rows[chosen]], found.logits[chosen], epoch=epoch)
                 self._recorded[side] = epoch
 
     def _ids_of(self, rows: IntArray) -> str:
