@@ -58,7 +58,7 @@ def warn(message: Warning | str) -> None:
 
 
 def print_json(result: dict[str, Any]) -> None:
-    """Write one JSON object to stdout; what is no finite number is null, since JSON has no NaN."""
+    """Write one JSON object to stdout, with null for NaN and infinite numbers."""
     from unseen.evaluating.statistics import without_nan
 
     sys.stdout.write(json.dumps(without_nan(result), indent=2, allow_nan=False) + "\n")
@@ -145,7 +145,7 @@ ASKING = ("time", "takes")  # the words of its lines
 
 
 class Reporter:
-    """Shows how the work goes: a bar with the time left on a terminal, plain lines otherwise, nothing if quiet.
+    """Shows progress: a bar with the time left on a terminal, plain lines otherwise, nothing if quiet.
 
     When the work begins, the subcommand and its parameters, `given` or `resolved` from the data, are written to the
     run, for `unseen resume`. A dry run shows nothing and raises `WorkAhead` instead. Unless `ask` is false, the program
@@ -325,7 +325,7 @@ class Reporter:
 
 
 class EpochCount:
-    """Epochs in all, those that were done before, and how fast the others go."""
+    """A count of epochs: all, those that were done before, and the speed of the others."""
 
     def __init__(self, total: int, held: int) -> None:
         self.total = total
@@ -337,7 +337,7 @@ class EpochCount:
 
     @property
     def done(self) -> float:
-        """Epochs behind us."""
+        """Epochs that are done."""
         return self._held + sum(self._epochs.values())
 
     def of(self, fit: str) -> float:
@@ -345,7 +345,7 @@ class EpochCount:
         return self._epochs.get(fit, 0)
 
     def reached(self, fit: str, epoch: float) -> None:
-        """Count the progress of a fit. What it had done before a kill is not counted towards the speed."""
+        """Count the progress of a fit. What it did before a kill does not count for the speed."""
         more = max(0, epoch - self.of(fit))
         self._reports += more > 0
         self._gained += min(1, more)
@@ -365,7 +365,7 @@ class EpochCount:
 
 
 def _bar(work: EpochCount) -> Progress:
-    """Return the bar of the work, with the time left by the mean speed so far."""
+    """Return a progress bar, with the time left by the mean speed so far."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,

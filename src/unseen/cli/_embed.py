@@ -90,7 +90,7 @@ def embed(
 
 
 class EmbedProgress:
-    """What is going to be done and how far it is, in lines."""
+    """Prints the work ahead and the progress, in lines."""
 
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet

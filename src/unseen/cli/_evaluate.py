@@ -121,7 +121,7 @@ def print_evaluations(run: Path, folders: list[Path] | None = None, *, json: boo
 
 
 def show(found: unseen.Evaluation, run: Path, page: str | None, *, headline: bool) -> None:
-    """Print what there is to say of each coreset, under the name of the learner where there are several."""
+    """Print the results of each coreset, under the name of the learner where there are several."""
     from unseen.evaluating.statistics import PLURALS
 
     about, error = found.about, 100 * max(arm.error for arm in found.arms)

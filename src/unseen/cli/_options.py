@@ -65,7 +65,7 @@ def option(
 
 
 def argument(metavar: str, text: str) -> Any:
-    """Describe a parameter that is given by its place."""
+    """Describe a positional argument."""
     return field(metadata={_TYPER: typer.Argument(metavar=metavar, help=text, show_default=False)})
 
 

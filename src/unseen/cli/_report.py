@@ -112,7 +112,7 @@ def export(
 
 
 class ExportProgress:
-    """How far it is, in lines, where it takes longer than a moment."""
+    """Prints the progress in lines, where the export takes longer than a moment."""
 
     def __init__(self) -> None:
         self._next = time.monotonic() + _MOMENT

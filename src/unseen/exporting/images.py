@@ -167,7 +167,7 @@ def to_webdataset(
 def _make_shards(request: ExportRequest, out: Path, shard_bytes: int) -> None:
     number, shard = 0, None
     with new_folder(out) as part, ExitStack() as opened:
-        for name, files in _samples(request):
+        for name, files in _pack_samples(request):
             if shard is None or shard.offset >= shard_bytes:
                 opened.close()  # the shard before
                 path = part / f"shard-{number:06}.tar"
@@ -178,12 +178,12 @@ def _make_shards(request: ExportRequest, out: Path, shard_bytes: int) -> None:
                 shard.addfile(about, io.BytesIO(content))
 
 
-def _samples(request: ExportRequest) -> Iterator[tuple[str, dict[str, bytes]]]:
+def _pack_samples(request: ExportRequest) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Yield the key of each sample, and its files by extension."""
     source, coreset = request.source, request.coreset
     labelling, width = source.labelling, len(str(coreset.n))
-    images = _file_names([field.name for field in source.stored_schema if is_image(field)])
-    vectors = _file_names([field.name for field in source.stored_schema if is_list(field.type)])
+    images = _name_files([field.name for field in source.stored_schema if is_image(field)])
+    vectors = _name_files([field.name for field in source.stored_schema if is_list(field.type)])
     records = (record for table in request.tables() for record in table.to_pylist())
     about = zip(coreset.ids.tolist(), coreset.indices.tolist(), request.rows.tolist(), strict=True)
     for record, (identity, number, row) in zip(records, about, strict=True):
@@ -206,8 +206,8 @@ def _samples(request: ExportRequest) -> Iterator[tuple[str, dict[str, bytes]]]:
         yield f"{number:0{width}}", files
 
 
-def _file_names(columns: list[str]) -> dict[str, str]:
-    """Name the files of each column: in plain lower case, as the library reads them, and all different."""
+def _name_files(columns: list[str]) -> dict[str, str]:
+    """Name the files of each column in plain lower case, as the library reads them, without repeating a name."""
     plain = [re.sub(r"[^a-z0-9_]", "_", column.lower()) for column in columns]
     return {c: p if plain.count(p) == 1 else f"{p}_{i}" for i, (c, p) in enumerate(zip(columns, plain, strict=True))}
 

@@ -41,10 +41,10 @@ def to_npy(request: ExportRequest, out: Path, *, column: Literal["row", "id"] = 
     if column not in ("row", "id"):
         raise ArgumentError(f"column must be 'row' or 'id', got {column!r}")
     values = request.coreset.indices if column == "row" else request.coreset.ids
-    replace_file(out, lambda file: np.save(file, _plain(values), allow_pickle=False))
+    replace_file(out, lambda file: np.save(file, _without_objects(values), allow_pickle=False))
 
 
-def _plain(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _without_objects(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return an array without objects, which would be pickled."""
     return np.array(values.tolist()) if values.dtype.kind == "O" else values
 
@@ -128,7 +128,7 @@ def to_huggingface(request: ExportRequest, out: Path) -> None:
 
 @contextmanager
 def _silence(datasets: Any) -> Iterator[None]:
-    """Disable the progress bars of the library, which are of the whole process, inside the block."""
+    """Disable the progress bars of the library inside the block; the setting is of the whole process."""
     shown = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
@@ -174,11 +174,11 @@ def to_cleanlab(request: ExportRequest, out: Path) -> None:
         _average_probabilities(probabilities, first if first.is_dir() else run, table)
         probabilities.flush()
         np.save(part / "labels.npy", table.labels, allow_pickle=False)
-        np.save(part / "ids.npy", _plain(table.ids), allow_pickle=False)
+        np.save(part / "ids.npy", _without_objects(table.ids), allow_pickle=False)
 
 
 def _average_probabilities(mean: npt.NDArray[np.float32], run: Path, table: ScoreTable) -> None:
-    """Add up the held-out probabilities of all fits of the run in `mean`, which begins at 0, and divide by the fits."""
+    """Average the held-out probabilities of all fits of the run in `mean`, which holds zeros."""
     times = np.zeros(len(table), np.int64)
     for _, result in results_of(run):
         # Several scores may have kept the same probabilities.
@@ -210,9 +210,9 @@ def to_fiftyone(request: ExportRequest, out: Path) -> None:
     if table is not None:
         for name in table.scores:  # MongoDB takes no dots and dollars in names
             plain = "".join(sign if sign.isalnum() else "_" for sign in name)
-            values[plain] = _numbers(table.column(name))
+            values[plain] = _replace_nan(table.column(name))
         if table.mean_confidence is not None:
-            values["mean_confidence"] = _numbers(table.mean_confidence)
+            values["mean_confidence"] = _replace_nan(table.mean_confidence)
         if table.predictions is not None:
             names = table.class_names
             values["prediction"] = [names[code] if code >= 0 else None for code in table.predictions.tolist()]
@@ -230,5 +230,5 @@ def to_fiftyone(request: ExportRequest, out: Path) -> None:
     replace_file(out, lambda file: file.write(text.encode()))
 
 
-def _numbers(values: npt.NDArray[Any]) -> list[float | None]:
+def _replace_nan(values: npt.NDArray[Any]) -> list[float | None]:
     return [value if np.isfinite(value) else None for value in values.tolist()]

@@ -27,7 +27,7 @@ from unseen.evaluating.methods import FULL
 from unseen.evaluating.result import Evaluation
 from unseen.evaluating.statistics import interval
 from unseen.evaluating.sweep import Sweep
-from unseen.reporting.facts import Cut, Facts, crowding, edges_of, scored
+from unseen.reporting.facts import Cut, Facts, bin_edges, measure_crowding, scored
 
 _TABLE_BINS = 12  # of a histogram, in its table of numbers
 _METHODS = 12  # of a sweep that are drawn; more would hide each other
@@ -46,7 +46,7 @@ class Chart:
     colored: bool = False  # whether it shows kept and pruned samples in two colours
 
 
-def charts_of(facts: Facts, cut: Cut | None) -> list[Chart]:
+def draw_charts(facts: Facts, cut: Cut | None) -> list[Chart]:
     """Draw every chart that the facts give."""
     found: list[Chart] = []
     with _plain_style():
@@ -61,10 +61,10 @@ def charts_of(facts: Facts, cut: Cut | None) -> list[Chart]:
     return found
 
 
-def strip(quantiles: Sequence[tuple[float, ...] | None]) -> list[tuple[float, ...] | None]:
+def scale_quantiles(quantiles: Sequence[tuple[float, ...] | None]) -> list[tuple[float, ...] | None]:
     """Scale the quantiles of several classes to one common range, in per cent of it.
 
-    >>> strip([(0.0, 1.0), None, (1.0, 2.0)])
+    >>> scale_quantiles([(0.0, 1.0), None, (1.0, 2.0)])
     [(0.0, 50.0), None, (50.0, 100.0)]
     """
     known = [values for values in quantiles if values is not None]
@@ -80,14 +80,14 @@ def _draw_scores(facts: Facts, table: ScoreTable, score: str, cut: Cut | None) -
     values = scored(table, score)
     if np.isnan(values).all():
         return
-    columns = [(_name(table), values)]
+    columns = [(_name_exposure(table), values)]
     if facts.other is not None:
-        columns.insert(0, (_name(facts.other), scored(facts.other, score)))
-    edges = edges_of(*(column for _, column in columns))
-    panels = [Bars(name, _counts(column, edges)) for name, column in columns]
+        columns.insert(0, (_name_exposure(facts.other), scored(facts.other, score)))
+    edges = bin_edges(*(column for _, column in columns))
+    panels = [Bars(name, _count(column, edges)) for name, column in columns]
     if facts.coreset is not None:
         name, whole, _ = panels[-1]
-        kept = _counts(values[facts.coreset.indices], edges)
+        kept = _count(values[facts.coreset.indices], edges)
         panels[-1] = Bars(f"{name}, kept and pruned", kept, whole - kept)
     crowded = [f"{name}: {_describe_crowding(column, edges)}." for name, column in columns]
     heads: list[str] = []
@@ -167,7 +167,7 @@ def _draw_evaluation(found: Evaluation) -> Chart:
 def _draw_sweep(sweep: Sweep) -> Chart:
     """Draw the accuracy of each method against the share pruned, with intervals, and a line for full training."""
     methods = [method for method in sweep.methods if method != FULL]
-    figure, (at,) = _figure(size=(_SIZE[0], 3.5))
+    figure, (at,) = _make_figure(size=(_SIZE[0], 3.5))
     everything = sweep.accuracies(FULL, 0)
     if len(everything):
         full = interval(100 * everything)
@@ -195,7 +195,7 @@ def _draw_sweep(sweep: Sweep) -> Chart:
         key="curve",
         title="Pruning curve",
         text=sweep.caption() + more,
-        svg=_svg(
+        svg=_write_svg(
             figure, "curve", f"Pruning curve: test {sweep.metric} of {len(methods)} methods against the share pruned."
         ),
         columns=tuple(rows[0]),
@@ -231,16 +231,16 @@ def _draw_advice(advice: Advice) -> Chart:
     )  # fmt: skip
 
 
-def _name(table: ScoreTable) -> str:
+def _name_exposure(table: ScoreTable) -> str:
     return f"{table.exposure} (plan {table.provenance.get('plan', {}).get('plan', '?')})"
 
 
-def _counts(values: FloatArray, edges: FloatArray) -> FloatArray:
+def _count(values: FloatArray, edges: FloatArray) -> FloatArray:
     return np.histogram(values[~np.isnan(values)], edges)[0].astype(np.float64)
 
 
 def _describe_crowding(values: FloatArray, edges: FloatArray) -> str:
-    found = crowding(values, np.linspace(edges[0], edges[-1], 101))
+    found = measure_crowding(values, np.linspace(edges[0], edges[-1], 101))
     return (
         f"{found.distinct:,} distinct ranks for {found.n:,} samples. The fullest of 100 equal bins has "
         f"{percent(found.fullest)} of them; by entropy, they fill {found.filled:.0f} of the bins"
@@ -290,7 +290,7 @@ def _plain_style() -> Iterator[None]:
 
 def _draw_histograms(panels: Sequence[Bars], edges: FloatArray, *, label: str, alt: str, cut: float | None) -> str:
     """Draw histograms over one axis, one above the other; a dotted line marks `cut`."""
-    figure, axes = _figure(rows=len(panels))
+    figure, axes = _make_figure(rows=len(panels))
     for at, (title, kept, pruned) in zip(axes, panels, strict=True):
         at.stairs(kept, edges, fill=True, color=KEPT if at is axes[-1] else OTHER, alpha=0.9, linewidth=0)
         top = kept
@@ -302,7 +302,7 @@ def _draw_histograms(panels: Sequence[Bars], edges: FloatArray, *, label: str, a
     if cut is not None:
         axes[-1].axvline(cut, color=INK, linewidth=1, linestyle=(0, (2, 2)))
     axes[-1].set_xlabel(label, parse_math=False)
-    return _svg(figure, "distribution", alt)
+    return _write_svg(figure, "distribution", alt)
 
 
 def _draw_density(x: FloatArray, y: FloatArray, edges: FloatArray, *, labels: tuple[str, str], alt: str) -> str:
@@ -319,7 +319,7 @@ def _draw_density(x: FloatArray, y: FloatArray, edges: FloatArray, *, labels: tu
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]], float)
     points = np.stack([middle[across], middle[up]], axis=1)[:, None, :] + half[across, up][:, None, None] * corners
     codes = np.tile([Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY], len(points))
-    figure, (at,) = _figure(size=(_SIZE[0], 3.9))
+    figure, (at,) = _make_figure(size=(_SIZE[0], 3.9))
     at.add_patch(PathPatch(Path(points.reshape(-1, 2), codes), color=OTHER, linewidth=0))
     at.plot(grid[[0, -1]], grid[[0, -1]], color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
     at.set_xlim(grid[0], grid[-1])
@@ -327,7 +327,7 @@ def _draw_density(x: FloatArray, y: FloatArray, edges: FloatArray, *, labels: tu
     at.set_aspect("equal")
     at.set_xlabel(labels[0], parse_math=False)
     at.set_ylabel(labels[1], parse_math=False)
-    return _svg(figure, "sides", alt)
+    return _write_svg(figure, "sides", alt)
 
 
 def _draw_intervals(
@@ -338,8 +338,8 @@ def _draw_intervals(
     alt: str,
     marked: Collection[str] = (),
 ) -> str:
-    """Draw a mean with its interval in each row, (name, mean, half, values), and the values that it averages."""
-    figure, (at,) = _figure(size=(_SIZE[0], 0.9 + 0.36 * len(rows)))
+    """Draw in each row, (name, mean, half, values), a mean with its interval, and the values that it averages."""
+    figure, (at,) = _make_figure(size=(_SIZE[0], 0.9 + 0.36 * len(rows)))
     at.grid(visible=True, axis="x", color=LINE, linewidth=0.6)
     at.grid(visible=False, axis="y")
     for i, (row, mean, half, values) in enumerate(rows):
@@ -350,10 +350,10 @@ def _draw_intervals(
     at.set_yticks(range(len(rows)), [row[0] for row in rows], parse_math=False)
     at.set_ylim(len(rows) - 0.5, -0.5)
     at.set_xlabel(label, parse_math=False)
-    return _svg(figure, name, alt)
+    return _write_svg(figure, name, alt)
 
 
-def _figure(*, rows: int = 1, size: tuple[float, float] | None = None) -> tuple[Any, Any]:
+def _make_figure(*, rows: int = 1, size: tuple[float, float] | None = None) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size or (_SIZE[0], _SIZE[1] + 1.3 * (rows - 1)), layout="constrained")
@@ -392,8 +392,8 @@ def _label_counts(at: Any, counts: FloatArray) -> None:
     at.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
-def _svg(figure: Any, name: str, alt: str) -> str:
-    """Write the drawing as an element of the page: no date, ids of its own, the page's colours, and a description."""
+def _write_svg(figure: Any, name: str, alt: str) -> str:
+    """Write a drawing as an element of the page: no date, unique ids, the colours of the page, and a description."""
     import matplotlib as mpl
 
     written = io.StringIO()

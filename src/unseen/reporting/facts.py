@@ -185,7 +185,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class ClassRow:
-    """A class before and after."""
+    """A class in the data and in the coreset."""
 
     name: str  # of the class
     n: int  # its samples
@@ -194,8 +194,8 @@ class ClassRow:
     quantiles: tuple[float, ...] | None  # of its scores, at 5, 25, 50, 75 and 95 %; None where none was scored
 
 
-def order_of(values: FloatArray) -> IntArray:
-    """Order the rows from the lowest to the highest score, int64; equal ones by row, those without a score left out."""
+def order_rows(values: FloatArray) -> IntArray:
+    """Order the rows with a score from the lowest to the highest, int64; equal scores by row."""
     order = np.argsort(values, kind="stable")
     return order[: len(values) - int(np.isnan(values).sum())]
 
@@ -206,7 +206,7 @@ def scored(table: ScoreTable, score: str) -> FloatArray:
     return values if np.isfinite(values).all() else np.where(np.isfinite(values), values, np.nan)
 
 
-def edges_of(*columns: FloatArray, bins: int = 60) -> FloatArray:
+def bin_edges(*columns: FloatArray, bins: int = 60) -> FloatArray:
     """Return the edges of equal bins over the common range of some scores, float64 (bins + 1,)."""
     low = min(float(np.nanmin(values)) for values in columns)
     high = max(float(np.nanmax(values)) for values in columns)
@@ -215,8 +215,8 @@ def edges_of(*columns: FloatArray, bins: int = 60) -> FloatArray:
     return np.linspace(low, high, bins + 1)
 
 
-def crowding(values: FloatArray, edges: FloatArray) -> Crowding:
-    """Measure how well a score tells samples apart, in bins of a range that it may share with others."""
+def measure_crowding(values: FloatArray, edges: FloatArray) -> Crowding:
+    """Measure how well a score tells samples apart, in bins of a range, which other scores may share."""
     known = values[np.isfinite(values)]
     counts = np.histogram(known, edges)[0]
     shares = counts[counts > 0] / len(known)
@@ -224,9 +224,9 @@ def crowding(values: FloatArray, edges: FloatArray) -> Crowding:
     return Crowding(len(np.unique(known)), len(known), float(shares.max()), filled)
 
 
-def cut_of(values: FloatArray, kept: npt.NDArray[np.bool_]) -> Cut | None:
+def find_cut(values: FloatArray, kept: npt.NDArray[np.bool_]) -> Cut | None:
     """Find the score at which the share kept changes most; None where it changes by less than half."""
-    order = order_of(values)
+    order = order_rows(values)
     inside = kept[order].astype(np.float64)
     n, total = len(inside), float(inside.sum())
     if not 0 < total < n:
@@ -242,7 +242,7 @@ def cut_of(values: FloatArray, kept: npt.NDArray[np.bool_]) -> Cut | None:
     return Cut(float(values[order[at - 1]] + values[order[at]]) / 2, at, *shares)
 
 
-def class_rows(table: ScoreTable, score: str | None, coreset: Coreset | None, most: int) -> list[ClassRow]:
+def summarise_classes(table: ScoreTable, score: str | None, coreset: Coreset | None, most: int) -> list[ClassRow]:
     """Summarise up to `most` classes, the largest first."""
     labels, classes = table.labels, len(table.class_names)
     sizes = np.bincount(labels, minlength=classes)
@@ -258,12 +258,12 @@ def class_rows(table: ScoreTable, score: str | None, coreset: Coreset | None, mo
             n=int(sizes[c]),
             kept=None if kept is None else int(kept[c]),
             accuracy=float(right[c] / asked[c]) if asked[c] else None,
-            quantiles=_quantiles(by_class[c]),
+            quantiles=_measure_quantiles(by_class[c]),
         )
         for c in np.argsort(-sizes, kind="stable")[:most].tolist()
     ]
 
 
-def _quantiles(values: FloatArray) -> tuple[float, ...] | None:
+def _measure_quantiles(values: FloatArray) -> tuple[float, ...] | None:
     known = values[np.isfinite(values)]
     return tuple(np.quantile(known, [0.05, 0.25, 0.5, 0.75, 0.95]).tolist()) if len(known) else None

@@ -24,7 +24,7 @@ from unseen.data.formats import Format, Seen
 from unseen.data.sources import find_format
 from unseen.engine.runs.commands import read_by, told_before
 from unseen.errors import UnseenError
-from unseen.reporting.facts import Cut, Facts, order_of, scored
+from unseen.reporting.facts import Cut, Facts, order_rows, scored
 from unseen.scores.label_quality import LABEL_ISSUE
 
 _CLASSES = 16  # largest classes of which the hardest are shown
@@ -43,11 +43,11 @@ class Gallery:
     rows: list[int]  # rows of the score table, in the order in which they are shown
 
 
-def galleries(facts: Facts, cut: Cut | None, most: int) -> list[Gallery]:
+def choose_galleries(facts: Facts, cut: Cut | None, most: int) -> list[Gallery]:
     """Choose up to `most` samples of each kind, and leave out the kinds that have none."""
     if facts.table is None or facts.score is None or most == 0:
         return []
-    from_low = order_of(scored(facts.table, facts.score))
+    from_low = order_rows(scored(facts.table, facts.score))
     order = from_low if facts.table.direction(facts.score) == "easier" else from_low[::-1]  # the hardest first
     found = [
         *_ends(facts.table.direction(facts.score), order, most),
@@ -182,7 +182,7 @@ class Views:
         return View(picture=f"data:image/{kind};base64,{base64.b64encode(content).decode()}", tiny=tiny)
 
 
-def view_of(facts: Facts, data: Any = None) -> Views | str:
+def open_views(facts: Facts, data: Any = None) -> Views | str:
     """Open the samples of a run, or return the reason why they cannot be shown.
 
     `data` is the data set, or another view of it with the same ids and labels (the images that vectors were made of);

@@ -19,9 +19,9 @@ from unseen.core.table import meaning
 from unseen.core.words import percent
 from unseen.errors import ArgumentError
 from unseen.reporting import words
-from unseen.reporting.charts import charts_of, strip
-from unseen.reporting.facts import Facts, class_rows, cut_of, gather, scored
-from unseen.reporting.galleries import MOST_BYTES, Gallery, Views, galleries, shorten, view_of
+from unseen.reporting.charts import draw_charts, scale_quantiles
+from unseen.reporting.facts import Facts, find_cut, gather, scored, summarise_classes
+from unseen.reporting.galleries import MOST_BYTES, Gallery, Views, choose_galleries, open_views, shorten
 
 FILE = "report.html"  # in the directory of a run
 MOST_CLASSES = 60  # in the table of classes, largest first
@@ -43,33 +43,33 @@ def render(facts: Facts, views: Views | str, *, images: int) -> str:
     script = (_TEMPLATES / "script.js").read_text()
     cut = None
     if facts.table is not None and facts.coreset is not None and facts.score is not None:
-        cut = cut_of(scored(facts.table, facts.score), facts.coreset.mask)
-    walls = [] if isinstance(views, str) else _walls(facts, views, galleries(facts, cut, images))
+        cut = find_cut(scored(facts.table, facts.score), facts.coreset.mask)
+    walls = [] if isinstance(views, str) else _make_walls(facts, views, choose_galleries(facts, cut, images))
     environment.filters.update(percent=percent)
     table = facts.table
-    rows = [] if table is None else class_rows(table, facts.score, facts.coreset, MOST_CLASSES)
+    rows = [] if table is None else summarise_classes(table, facts.score, facts.coreset, MOST_CLASSES)
     class_names = () if table is None else table.class_names
     return environment.get_template("report.html.j2").render(
         facts=facts,
-        title=words.title_of(facts),
+        title=words.write_title(facts),
         done=words.describe(facts),
         figures=words.figures(facts),
         verdicts=words.verdicts(facts),
         arms=[] if facts.evaluation is None else _drop_empty(facts.evaluation.rows()),
-        worst=_worst(facts),
-        charts=charts_of(facts, cut),
+        worst=_name_worst_classes(facts),
+        charts=draw_charts(facts, cut),
         classes=rows,
         exposure="" if table is None else table.exposure,
-        strips=strip([row.quantiles for row in rows]),
+        strips=scale_quantiles([row.quantiles for row in rows]),
         classes_in_all=len(class_names),
-        scores=_scores(facts),
+        scores=_list_scores(facts),
         walls=walls,
-        class_choices=_labels_shown(walls, class_names),
+        class_choices=_list_labels(walls, class_names),
         no_views=views if isinstance(views, str) else None,
         dropped=0 if isinstance(views, str) else views.dropped,
         most_bytes=MOST_BYTES >> 20,
         snippets=words.snippets(facts),
-        details=_details(facts),
+        details=_list_details(facts),
         version=unseen.__version__,
         style=Markup((_TEMPLATES / "style.css").read_text()),
         script=Markup(script),
@@ -77,13 +77,13 @@ def render(facts: Facts, views: Views | str, *, images: int) -> str:
     )
 
 
-def _labels_shown(walls: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> list[str]:
+def _list_labels(walls: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> list[str]:
     """Return the labels of the samples shown, in the order of the classes."""
     shown = {card["label"] for wall in walls for card in wall["cards"]}
     return [label for label in dict.fromkeys(shorten(name, _LONG) for name in class_names) if label in shown]
 
 
-def _worst(facts: Facts) -> list[tuple[str, list[tuple[str, str]]]]:
+def _name_worst_classes(facts: Facts) -> list[tuple[str, list[tuple[str, str]]]]:
     """Name the classes that lose most against full, for each coreset."""
     evaluation = facts.evaluation
     if evaluation is None:
@@ -101,7 +101,7 @@ def _drop_empty(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     return [{name: row[name] for name in filled} for row in rows]
 
 
-def _scores(facts: Facts) -> list[tuple[str, str, str, str, str]]:
+def _list_scores(facts: Facts) -> list[tuple[str, str, str, str, str]]:
     """List every score of the table: name, meaning of its direction, quantiles."""
     table = facts.table
     if table is None:
@@ -116,7 +116,7 @@ def _scores(facts: Facts) -> list[tuple[str, str, str, str, str]]:
     return found
 
 
-def _walls(facts: Facts, views: Views, chosen: list[Gallery]) -> list[dict[str, Any]]:
+def _make_walls(facts: Facts, views: Views, chosen: list[Gallery]) -> list[dict[str, Any]]:
     """Return each gallery with its cards."""
     table = facts.table
     assert table is not None  # without one no samples are chosen
@@ -139,7 +139,7 @@ def _walls(facts: Facts, views: Views, chosen: list[Gallery]) -> list[dict[str, 
     return [{"gallery": gallery, "cards": [card(row) for row in gallery.rows]} for gallery in chosen]
 
 
-def _details(facts: Facts) -> list[tuple[str, str]]:
+def _list_details(facts: Facts) -> list[tuple[str, str]]:
     """List what is needed to repeat the run."""
     lines = [
         ("run", str(facts.run)),
@@ -202,7 +202,7 @@ def report(
     if out is not None:
         _refuse_other_file(path)
     facts = gather(Path(run), [Path(place) for place in beside])
-    views = view_of(facts, data) if images else "none were asked for"
+    views = open_views(facts, data) if images else "none were asked for"
     page = render(facts, views, images=images).encode("utf-8", "replace")
     replace_file(path, lambda file: file.write(page))
     return path

@@ -38,7 +38,7 @@ class VerdictBox:
     lines: tuple[str, ...]  # the details: accuracies, differences, what the interval covers, what the coreset saves
 
 
-def title_of(facts: Facts) -> str:
+def write_title(facts: Facts) -> str:
     """Return the heading of the page."""
     name = facts.run.absolute().name
     if facts.coreset is not None:
@@ -51,14 +51,14 @@ def describe(facts: Facts) -> str:
     sentences = [_describe_scoring(facts), _describe_choice(facts)]
     if facts.history is not None:
         sentences.append(f"It was chosen in several steps: {facts.history}.")
-    sentences.append(cost(facts.price))
+    sentences.append(describe_cost(facts.price))
     if facts.worth is not None and facts.coreset is not None:
         said = paid(facts.worth, 1 - len(facts.coreset) / facts.coreset.n)
         sentences.append(f"By samples seen, with the learner that scored, {said}.")
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def cost(price: Price | None) -> str:
+def describe_cost(price: Price | None) -> str:
     """Describe in a sentence how long the trainings took; return "" where that is not known."""
     if price is None:
         return ""
@@ -176,7 +176,7 @@ def _describe_plan(plan: dict[str, Any]) -> str:
     return f"{plan.get('plan', '?')}{f' ({options})' if options else ''}"
 
 
-def _sampling(arm: ArmResult, metric: str) -> str:
+def _describe_sampling_error(arm: ArmResult, metric: str) -> str:
     """Write the standard errors that come from the test set; repeating with other seeds does not show them."""
     errors = {f"the {metric}": arm.error}
     errors |= {f"the difference to {to}": error for to, error in arm.beside_error.items()}
@@ -196,12 +196,12 @@ def _judge_coreset(evaluation: Evaluation, name: str) -> VerdictBox:
         difference, verdict = evaluation.difference(name, to).text(sign=True), evaluation.verdict(name, to).text
         lines.append(f"against {to}: {difference} points, {verdict}")
     lines.append(f"the interval covers {evaluation.covers(name)}")
-    lines.append(f"of that, the test set alone makes {_sampling(arm, evaluation.metric)}")
+    lines.append(f"of that, the test set alone makes {_describe_sampling_error(arm, evaluation.metric)}")
     lines.append(evaluation.price(name)["text"])
     if first is None:
         return VerdictBox("measured", f"{name}: {lines[0]}", tuple(lines))
     judged = evaluation.verdict(name, first)
-    return VerdictBox(_word(judged, doubt), f"{name} against {first}: {judged.text}", tuple(lines))
+    return VerdictBox(_choose_word(judged, doubt), f"{name} against {first}: {judged.text}", tuple(lines))
 
 
 def _judge_advice(advice: Advice) -> VerdictBox:
@@ -214,7 +214,7 @@ def _judge_advice(advice: Advice) -> VerdictBox:
         )
     lines = [f"{tried.text()}{', on fresh replicates' if tried.confirming else ''}" for tried in advice.tried]
     lines[:0] = [note for note in (advice.estimate, advice.about.get("doubt")) if note]
-    return VerdictBox(_word(advice.verdict, advice.about.get("doubt")), text, tuple(lines))
+    return VerdictBox(_choose_word(advice.verdict, advice.about.get("doubt")), text, tuple(lines))
 
 
 def _judge_sweep(sweep: Sweep) -> VerdictBox | None:
@@ -241,6 +241,6 @@ def _judge_sweep(sweep: Sweep) -> VerdictBox | None:
     return VerdictBox("measured", text, tuple(lines))
 
 
-def _word(verdict: Verdict, doubt: str | None) -> str:
+def _choose_word(verdict: Verdict, doubt: str | None) -> str:
     """Return the word of a verdict; "mixed" where it is good, but a class loses or there is a doubt."""
     return "mixed" if verdict.word in ("lossless", "better") and (doubt or not verdict.good) else verdict.word
