@@ -306,11 +306,11 @@ def test_images_in_no_class_folder_are_left_out_and_named(folder):
 
 
 def test_options_are_checked(folder):
-    with pytest.raises(ArgumentError, match="on_error must be 'raise' or 'skip', got 'ignore'"):
+    with pytest.raises(ArgumentError, match="on_error must be one of 'raise', 'skip', got 'ignore'"):
         from_folder(folder, on_error="ignore")
     with pytest.raises(ArgumentError, match="image_size must be an integer of at least 1, got 0"):
         from_folder(folder, image_size=0)
-    with pytest.raises(ArgumentError, match="mode must be 'RGB' or 'L', got 'CMYK'"):
+    with pytest.raises(ArgumentError, match="mode must be one of 'RGB', 'L', got 'CMYK'"):
         from_folder(folder, mode="CMYK")
     with pytest.raises(ArgumentError, match="workers must be an integer of at least 1"):
         from_folder(folder, workers=0)

@@ -122,7 +122,7 @@ def test_a_network_that_was_trained_on_these_labels_is_warned_of():
         ("broken", {}, "NaN or infinite values in 10 rows: 0, 1"),
         ("no_module", {}, r"must make a torch\.nn\.Module, got builtin"),
         ("absent", {}, "must be module:function, but it cannot be imported"),
-        ("seen", {"labels": "some"}, "labels must be one of none, unknown, these, others, got 'some'"),
+        ("seen", {"labels": "some"}, "labels must be one of 'none', 'unknown', 'these', 'others', got 'some'"),
         ("seen", {"batch_size": 0}, "batch_size must be an integer of at least 1, got 0"),
         ("seen", {"device": "nowhere"}, "device 'nowhere' cannot be used"),
         ("seen", {"patches": 3}, "the embedding .* has no option 'patches'"),

@@ -144,7 +144,7 @@ def test_what_folders_cannot_hold_is_refused(source, tmp_path):
     with pytest.raises(ArgumentError, match="link='hard' is for data sets that are folders"):
         unseen.export(coreset_of(from_parquet(path), [0]), "folder", tmp_path / "kept", data=path, link="hard")
     coreset = coreset_of(from_folder(source), ROWS)
-    with pytest.raises(ArgumentError, match="link must be one of hard, symlink, copy, got 'soft'"):
+    with pytest.raises(ArgumentError, match="link must be one of 'hard', 'symlink', 'copy', got 'soft'"):
         unseen.export(coreset, "folder", tmp_path / "kept", data=source, link="soft")
     with pytest.raises(ArgumentError, match="lies inside the data set"):
         unseen.export(coreset, "folder", source / "kept", data=source)

@@ -54,7 +54,7 @@ def test_what_there_is_not_is_named(tmp_path):
         unseen.export(chosen([1]), "npz", tmp_path / "a")
     with pytest.raises(ArgumentError, match="to='npy' has no option 'columns'; its options: column"):
         unseen.export(chosen([1]), "npy", tmp_path / "a", columns="id")
-    with pytest.raises(ArgumentError, match="column must be 'row' or 'id', got 'rows'"):
+    with pytest.raises(ArgumentError, match="column must be one of 'row', 'id', got 'rows'"):
         unseen.export(chosen([1]), "npy", tmp_path / "a", column="rows")
 
 

@@ -25,7 +25,7 @@ import pyarrow as pa
 from PIL import Image
 
 from unseen.core.arrays import IntArray
-from unseen.core.checks import at_least
+from unseen.core.checks import at_least, one_of
 from unseen.core.limits import count_cores, total_memory
 from unseen.core.protocols import Data
 from unseen.data.base import blocks
@@ -97,10 +97,8 @@ class ReadOptions:
     images: bool = False
 
     def __post_init__(self) -> None:
-        if self.on_error not in ("raise", "skip"):
-            raise ArgumentError(f"on_error must be 'raise' or 'skip', got {self.on_error!r}")
-        if self.mode not in ("RGB", "L"):
-            raise ArgumentError(f"mode must be 'RGB' or 'L', got {self.mode!r}")
+        one_of("on_error", self.on_error, ("raise", "skip"))
+        one_of("mode", self.mode, ("RGB", "L"))
         if self.image_size is not None:
             at_least("image_size", self.image_size, 1)
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen import data as data_room
-from unseen.core.checks import at_least
+from unseen.core.checks import at_least, check_known, one_of
 from unseen.core.files import replace_file, storage_error
 from unseen.core.protocols import Data
 from unseen.core.registry import parse_spec
@@ -76,9 +76,7 @@ def embedder_of(by: str | Path, data: Data, options: Mapping[str, Any], seed: in
 
 def _make(name: str, make: Callable[..., Embedder], fixed: tuple[Any, ...], options: Mapping[str, Any]) -> Embedder:
     known = list(inspect.signature(make).parameters)[len(fixed) :]
-    for option in options:
-        if option not in known:
-            raise UnknownNameError(f"option of the embedding {name}", option, known)
+    check_known(f"option of the embedding {name}", options, known)
     return make(*fixed, **options)
 
 
@@ -201,8 +199,8 @@ def _check_labels(embedder: Embedder, labels: str | None, by: str) -> str:
         if labels is not None:
             raise ArgumentError(f"labels= is for backbones; by={by!r} reads no label: leave it out")
         return "none"
-    if labels is not None and labels not in LABELS:
-        raise ArgumentError(f"labels must be one of {', '.join(LABELS)}, got {labels!r}")
+    if labels is not None:
+        one_of("labels", labels, tuple(LABELS))
     return labels or embedder.labels
 
 

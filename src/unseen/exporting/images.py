@@ -19,7 +19,7 @@ from typing import Literal, cast
 
 import numpy as np
 
-from unseen.core.checks import at_least
+from unseen.core.checks import at_least, one_of
 from unseen.core.files import replace_file
 from unseen.data.arrow import is_list
 from unseen.data.decoding import is_image
@@ -50,8 +50,8 @@ def to_folder(request: ExportRequest, out: Path, *, link: Link | None = None) ->
     outlives the removal of the originals; `"symlink"` links to their paths; `"copy"` copies them. Other data sets have
     no files to link to. A warning says if readers that number classes by the order of folders get other numbers.
     """
-    if link is not None and link not in _LINKS:
-        raise ArgumentError(f"link must be one of {', '.join(_LINKS)}, got {link!r}")
+    if link is not None:
+        one_of("link", link, tuple(_LINKS))
     if request.source.labelling.targets is not None:
         raise ArgumentError("to='folder' needs classes, but the data set has a target; use to='parquet'")
     if request.source.root is not None:

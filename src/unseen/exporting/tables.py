@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from unseen.core.checks import one_of
 from unseen.core.files import replace_file
 from unseen.core.table import ScoreTable
 from unseen.data.datasets import HuggingFaceFormat
@@ -38,8 +39,7 @@ def to_npy(request: ExportRequest, out: Path, *, column: Literal["row", "id"] = 
 
     Text is fixed-width, so that nothing is pickled.
     """
-    if column not in ("row", "id"):
-        raise ArgumentError(f"column must be 'row' or 'id', got {column!r}")
+    one_of("column", column, ("row", "id"))
     values = request.coreset.indices if column == "row" else request.coreset.ids
     replace_file(out, lambda file: np.save(file, _without_objects(values), allow_pickle=False))
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import unseen
+from unseen.core.checks import is_integer
 from unseen.core.files import replace_file
 from unseen.core.table import meaning
 from unseen.core.words import percent
@@ -190,7 +191,7 @@ def report(
         >>> unseen.report(folder).name
         'report.html'
     """
-    if isinstance(images, bool) or not isinstance(images, int) or not 0 <= images <= _MOST_IMAGES:
+    if not is_integer(images) or not 0 <= images <= _MOST_IMAGES:
         raise ArgumentError(f"images must be an integer from 0 to {_MOST_IMAGES}, got {images!r}")
     for place in (run, *beside):
         if not isinstance(place, (str, Path)):
