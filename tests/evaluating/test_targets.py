@@ -1,6 +1,7 @@
 """Evaluations of a regression target: R² in place of accuracy, bins in place of classes."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
@@ -39,6 +40,14 @@ def test_accuracy_is_r2_of_the_test_set(tmp_path):
     again = evaluated(out=tmp_path / "run")  # nothing is trained again
     for one in (unseen.Evaluation.load(tmp_path / "run"), again):
         assert one.to_markdown() == found.to_markdown()
+
+
+@pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame])
+def test_a_test_set_may_be_inputs_and_the_target(kind):
+    inputs = kind(X)
+    options = {"coresets": HALF, "learner": LinearRegression(), "seeds": 1, "threads": 1}
+    found = unseen.evaluate(inputs[:600], target=T[:600], test=(inputs[600:], T[600:]), **options)
+    assert found["full"].accuracy == pytest.approx([r2(np.arange(600))], abs=1e-6)
 
 
 def test_bins_of_the_target_are_what_classes_are_elsewhere():

@@ -162,10 +162,13 @@ def opened_test(
     """Open the test set with the options of the training set, as far as its form has them."""
     if isinstance(test, Data):
         return test
+    read: dict[str, object] = {**reading, "features": columns_named(features), "split": None, "ids": None}
+    read |= dict.fromkeys(("label", "target") if isinstance(test, tuple) else ("class_names",))
+    if isinstance(test, tuple) and len(test) == 2 and train.targets is not None:
+        inputs, read["target"] = test
+        test = inputs if is_frame(inputs) else (inputs, None)
     kind = format_of(test)
-    options = kind.named({**reading, "features": columns_named(features), "split": None, "ids": None})
-    unused = ("label", "target") if isinstance(test, tuple) else ("class_names",)
-    used = {name: value for name, value in options.items() if name in kind.options and name not in unused}
+    used = {name: value for name, value in kind.named(read).items() if name in kind.options}
     return resolve_like(test, train, cache=cache, **used)
 
 

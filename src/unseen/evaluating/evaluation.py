@@ -81,8 +81,9 @@ def evaluate(
             coreset file or a run directory, which also has the cost of choosing. Several coresets under one name must
             differ only in their seed. They are replicates of one method, and its interval covers scoring and
             selection too.
-        test: the test set, in any of the same forms. None takes a probe split of the training data, which no arm
-            trains on; the selection had seen its labels, and the result says so.
+        test: the test set, in any of the same forms; of a pair `(X, y)`, y is the target where `data` has one. None
+            takes a probe split of the training data, which no arm trains on; the selection had seen its labels, and
+            the result says so.
         probe: the share of the training data in that split, in (0, 0.5].
         baselines: some of `"full"`, `"random"`, `"random-stratified"` and `"dedup"` (semantic de-duplication, which
             needs `features`); by default all that are possible.
