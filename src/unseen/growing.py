@@ -255,7 +255,9 @@ class Loop:
         table = self._score(run, next(self.scorings()), 0, name)
         weak = too_weak(table) if self.growth.fallback else None
         if weak is not None:
-            self.work.tell(f"{weak}; samples are added at random within each class (name a rule to decide)")
+            self.work.tell(
+                f"{weak}; samples are added at random within each class (try another learner, or name a rule to decide)"
+            )
             own = self._own_start()
             rest = np.setdiff1d(np.arange(len(table)), own)
             rows = choose_rows(fallback(self.growth.quota), table, rest, self.budget - len(own), self._seed("start"))

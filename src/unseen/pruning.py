@@ -209,7 +209,7 @@ def _fall_back(
     doubt = ""
     if set(table.provenance.get("learner", ())) == {"learner"}:  # an own loop, which is known by a name alone
         doubt = " (if yours are better, outputs were recorded for other samples, or in another order of classes)"
-    tell(f"{why}{doubt}; the coreset is random within each class (name a rule to decide)")
+    tell(f"{why}{doubt}; the coreset is random within each class (try another learner, or name a rule to decide)")
     coreset = fallback(quota).coreset(table, score=None, keep=keep, prune=prune, seed=seed)
     return replace(coreset, provenance={**coreset.provenance, "fallback": why})
 

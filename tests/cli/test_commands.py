@@ -143,7 +143,7 @@ def test_warnings_are_not_hidden_with_the_progress(unseen_says, tmp_path, how):
     first, second = unseen_says(*command, "--out", tmp_path / "run").err.splitlines()
     assert first.startswith("warning: exact copies of one sample have different labels: ids 4 (0) and 9 (1), for")
     assert second.startswith("warning: held-out models are right on ")
-    assert second.endswith("the coreset is random within each class (name a rule to decide)")
+    assert second.endswith("the coreset is random within each class (try another learner, or name a rule to decide)")
 
 
 def test_classes_that_are_lost_or_much_more_frequent_are_told(unseen_says, tmp_path):
