@@ -121,6 +121,7 @@ def copied():
     return X[which], which % 3, which
 
 
+@pytest.mark.filterwarnings("ignore:60 of 100 samples are equal to others")
 def test_copies_of_members_do_not_enter_while_others_are_left():
     X, y, which = copied()
     _, history, _ = grow((X, y), keep=40, rule="stratified")
@@ -128,6 +129,7 @@ def test_copies_of_members_do_not_enter_while_others_are_left():
     assert not np.isin(which[entered], which[members]).any()
 
 
+@pytest.mark.filterwarnings("ignore:60 of 100 samples are equal to others")
 def test_copies_fill_the_budget_when_nothing_else_is_left():
     X, y, _ = copied()
     assert len(grow((X, y), keep=95, rule="stratified").coreset) == 95
