@@ -42,6 +42,7 @@ LONG = 50_000_000  # values of all samples, times epochs: a fit on the CPU takes
 # Values, for a network times epochs: below these, a second thread makes a fit at most 1.3 times as fast.
 SHORT, SHORT_NETWORK = 1_000_000, 500_000_000
 TELLING = 32  # values of a sample; samples of fewer may be equal by chance
+MANY = 100  # samples; fewer are told nothing of
 Groups = npt.ArrayLike | Literal["duplicates"] | None
 Fix = Literal["epochs", "iterations"]
 
@@ -488,8 +489,8 @@ def _find_contradiction(samples: SampleInfo, copies: IntArray | None) -> str | N
 
 
 def _find_agreement(copies: IntArray | None) -> str | None:
-    """Warn where most samples of a few values are equal to others, perhaps by chance; None where they are not."""
-    if copies is None:
+    """Warn where most of many samples of a few values are equal to others, perhaps by chance; None elsewhere."""
+    if copies is None or len(copies) < MANY:
         return None
     sizes = np.unique(copies, return_counts=True)[1]
     equal = int(sizes[sizes > 1].sum())
