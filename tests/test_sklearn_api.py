@@ -47,8 +47,6 @@ CHECKS = [
 @pytest.mark.filterwarnings("ignore:A column-vector y was passed")
 # These two are imbalanced-learn's and scikit-learn's ways of saying that pandas or array API is missing.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-# One of the checks has samples that are all equal.
-@pytest.mark.filterwarnings("ignore:30 of 30 samples are equal to others")
 def test_common_checks(estimator, check):
     try:
         if name_of(check) in EXPECTED:
