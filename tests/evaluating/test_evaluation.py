@@ -458,6 +458,9 @@ def test_exact_copies_are_refused_by_name_or_dropped():
     assert "less 2 exact copies of training samples" in found.about["test"]["text"]
     with pytest.raises(DataError, match="there is nothing to test on"):
         evaluated(test=TRAIN, overlap="drop")
+    found = evaluated(test=test, learner=Quick(), overlap="keep")
+    assert found.about["test"]["n"] == 302
+    assert "302 samples, 2 of them equal to training samples" in found.about["test"]["text"]
 
 
 @pytest.mark.parametrize(
@@ -471,7 +474,7 @@ def test_exact_copies_are_refused_by_name_or_dropped():
         ({"baselines": ["randm"]}, UnknownNameError, "unknown baseline 'randm'; did you mean 'random'"),
         ({"baselines": "random"}, ArgumentError, "baselines must be a list of names"),
         ({"baselines": ["dedup"]}, ArgumentError, "give features="),
-        ({"overlap": "keep"}, ArgumentError, "overlap must be 'refuse' or 'drop', got 'keep'"),
+        ({"overlap": "take"}, ArgumentError, "overlap must be one of 'refuse', 'drop', 'keep', got 'take'"),
         ({"test": None, "probe": 0.7}, ArgumentError, r"probe must be a share of the samples in \(0, 0.5\], got 0.7"),
         ({"test": (X[:5, :3], Y[:5])}, DataError, "its sample_shape is"),
         ({"test": (TEST[0], TEST[1] + 5)}, DataError, "holds classes that the training set lacks"),

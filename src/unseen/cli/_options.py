@@ -216,8 +216,8 @@ class TestOptions:
 
     test: str | None = option("DATA", "The test set, read as DATA is.", DATA, shown="none")
     probe: float = option("SHARE", "Without --test: the share of DATA set aside to test on.", DATA, default=0.2)
-    overlap: Literal["refuse", "drop"] = option(
-        None, "Test samples that are copies of training samples: refuse, or leave them out.", DATA, default="refuse"
+    overlap: Literal["refuse", "drop", "keep"] = option(
+        None, "Test samples equal to training samples: refuse, leave out, or test on them.", DATA, default="refuse"
     )
     seeds: int = replicates(default=5)
     fix: Literal["epochs", "iterations"] = option(

@@ -94,7 +94,8 @@ def evaluate(
             of the two are not comparable.
         margin: the loss of accuracy, or of R², that counts as none: 0.005 is half a point.
         level: the level of the intervals; tests are at 1 - level.
-        overlap: whether to `"refuse"` or `"drop"` test samples whose content is in the training data too.
+        overlap: whether to `"refuse"`, `"drop"` or `"keep"` test samples that are equal to training samples. In a table
+            of few columns they may be different samples.
         features: the columns that are inputs; or (n, d) features of the training set for `"dedup"`, from an extractor
             that saw no labels; or a pair of these, for the training and the test set, to find near-duplicates by.
         seed: the root seed, or None for one that is drawn.

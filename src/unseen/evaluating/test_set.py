@@ -14,17 +14,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.checks import one_of
 from unseen.core.protocols import Data
 from unseen.core.words import percent
 from unseen.data.base import blocks, hash_items, hash_rows
 from unseen.data.parts import Joined, split_off
-from unseen.errors import ArgumentError, DataError, some
+from unseen.errors import DataError, some
 
 # From which similarity on two samples count as near-duplicates.
 THRESHOLDS = {"image": 0.8, "vector": 0.99, "text": 0.9, "features": 0.95}
@@ -46,7 +47,8 @@ _HASHED = 2**18  # dimensions of hashed texts
 
 FAR_OFF = 0.02  # of a probe split, from the share asked for
 
-Overlap = Literal["refuse", "drop"]
+Overlap = Literal["refuse", "drop", "keep"]
+_KEEP = "overlap='keep' tests on them, if they are different samples that agree in all columns"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,15 +64,14 @@ class Exam:
 
 
 def with_test(train: Data, test: Data, *, overlap: Overlap = "refuse") -> Exam:
-    """Make the exam of a given test set; its samples whose content is in the training data are refused, or dropped.
+    """Make the exam of a given test set; samples equal to training samples are refused, dropped or kept.
 
     >>> from unseen.data import resolve
     >>> train, test = resolve(([[0.0], [1.0], [2.0]], [0, 1, 0])), resolve(([[3.0], [1.0]], [0, 1]))
     >>> with_test(train, test, overlap="drop").test.tolist()
     [3]
     """
-    if overlap not in ("refuse", "drop"):
-        raise ArgumentError(f"overlap must be 'refuse' or 'drop', got {overlap!r}")
+    one_of("overlap", overlap, get_args(Overlap))
     data = Joined(train, test)
     pool, rows = np.arange(len(train)), data.test_rows
     copies = exact_copies(data, pool, rows)
@@ -81,11 +82,16 @@ def with_test(train: Data, test: Data, *, overlap: Overlap = "refuse") -> Exam:
         ]
         raise DataError(
             f"{len(copies):,} of {len(test):,} test samples are exact copies of training samples: test ids "
-            f"{some(pairs)}; overlap='drop' leaves them out of the test"
+            f"{some(pairs)}; overlap='drop' leaves them out of the test; {_KEEP}"
         )
+    if len(copies) and overlap == "keep":
+        text = f"a test set of {len(test):,} samples, {len(copies):,} of them equal to training samples"
+        return Exam(data, pool, rows, text, {"by": "test set", "n": len(rows), "equal": len(copies)})
     rows = np.setdiff1d(rows, copies[:, 0], assume_unique=True)
     if not len(rows):
-        raise DataError("every test sample is an exact copy of a training sample: there is nothing to test on")
+        raise DataError(
+            f"every test sample is an exact copy of a training sample: there is nothing to test on; {_KEEP}"
+        )
     dropped = f", less {len(copies):,} exact copies of training samples" if len(copies) else ""
     about = {"by": "test set", "n": len(rows), "dropped": len(copies), "dropped_ids": copied[:20].tolist()}
     return Exam(data, pool, rows, f"a test set of {len(test):,} samples{dropped}", about)

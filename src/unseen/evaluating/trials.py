@@ -56,8 +56,7 @@ class TrialOptions(Reading, TrialSettings, total=False):
         test: the test set, in any form of a data set.
         probe: without a test set, the share of the data that is set aside to test on, 0.2 by default. No method scores
             it, chooses it or trains on it.
-        overlap: what to do with test samples whose content is in the training data too: `"refuse"`, the default, or
-            `"drop"`.
+        overlap: whether to `"refuse"`, the default, `"drop"` or `"keep"` test samples equal to training samples.
     """
 
     test: Any
