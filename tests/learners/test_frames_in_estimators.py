@@ -110,5 +110,5 @@ def test_polars_frames_arrive_as_they_are(given):
 
 def test_learners_by_name_and_arrays_stay_as_they_were(given):
     unseen.score(FRAME, LABELS, learner="hist_gradient_boosting", plan=TWO)
-    unseen.score(FRAME[["age"]].to_numpy(), LABELS, learner=Witness(), plan=TWO)
+    unseen.score(FRAME[["age"]].to_numpy(), LABELS, learner=Witness(), plan=TWO, groups=None)
     assert all(isinstance(X, np.ndarray) for X in given)

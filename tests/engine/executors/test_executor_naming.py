@@ -40,8 +40,8 @@ def test_unknown_and_contradictory_options_are_refused():
     with pytest.raises(ArgumentError, match=r"address must be host:port or 'auto', got 'ray://head:10001'.*job submit"):
         RayExecutor("ray://head:10001")
     with pytest.raises(ArgumentError, match="--address is for --executor ray, got --executor local; leave it out"):
-        RunOptions(address="10.0.0.1:6379").given(unseen.data.digits(), None)
-    given = RunOptions(executor="ray:num_gpus=1", address="10.0.0.1:6379").given(unseen.data.digits(), None)
+        RunOptions(address="10.0.0.1:6379").arguments(unseen.data.digits(), None)
+    given = RunOptions(executor="ray:num_gpus=1", address="10.0.0.1:6379").arguments(unseen.data.digits(), None)
     assert given["executor"] == "ray:num_gpus=1,address=10.0.0.1:6379"
 
 
