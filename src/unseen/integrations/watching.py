@@ -114,8 +114,8 @@ def find_ids(batch: Any, ids: BatchIds) -> Array:
 NEVER = 0  # epochs are counted from 1
 
 
-class Evaluation(NamedTuple):
-    """A finished evaluation."""
+class WatchedOutputs(NamedTuple):
+    """The logits of a finished pass over the watched samples."""
 
     epoch: int  # after which it was made
     step: int  # the number of steps before it
@@ -166,7 +166,7 @@ class TrainingWatch:
         self._trained = NEVER
         self._model = self._first = None
         self._recorded: dict[Side, int] = dict.fromkeys(SIDES, NEVER)
-        self._evaluation: Evaluation | None = None
+        self._evaluation: WatchedOutputs | None = None
         if first > 1 and self.every_epoch:
             raise ArgumentError(
                 f"the scores of fit {fit.name} read every epoch, but this training goes on at epoch {first}; begin the "
@@ -314,7 +314,7 @@ class TrainingWatch:
             import torch
 
             join = torch.cat
-        self._evaluation = Evaluation(epoch, step, np.concatenate(self._rows), join(self._logits))
+        self._evaluation = WatchedOutputs(epoch, step, np.concatenate(self._rows), join(self._logits))
         self.begin_evaluation()
 
     def end_epoch(self, epoch: int, *, step: int) -> None:
