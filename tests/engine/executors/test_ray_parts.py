@@ -52,6 +52,7 @@ def test_hundreds_of_parts_report_each_hundredth_only():
     assert [fields["part"] for kind, fields in told if kind == "part"][-1] == 1
 
 
+@pytest.mark.filterwarnings("ignore:601 of 900 samples are equal to others")
 def test_copies_are_left_out_together_in_parts_too():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(900, 6)).astype(np.float32)
