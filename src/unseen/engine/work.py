@@ -39,10 +39,10 @@ from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.streaming import Score
 
 LONG = 50_000_000  # values of all samples, times epochs: a fit on the CPU takes seconds or more
-# Values, for a network times epochs: below these, a second thread makes a fit at most 1.3 times as fast.
+# Values of all samples, for a network times epochs: below these, a second thread makes a fit hardly faster.
 SHORT, SHORT_NETWORK = 1_000_000, 500_000_000
 TELLING = 32  # values of a sample; samples of fewer may be equal by chance
-MANY = 100  # samples; fewer are told nothing of
+MANY = 100  # samples; in fewer, equal ones are no news
 Groups = npt.ArrayLike | Literal["duplicates"] | None
 Fix = Literal["epochs", "iterations"]
 
@@ -102,9 +102,9 @@ def choose_threads(data: Data, learner: Learner) -> int | None:
     """Choose the threads of a fit where the user does not: 1 for a short fit on the CPU, else None, all cores.
 
     The threads of a short fit wait for each other more than they work. That costs little on a quiet machine; beside
-    other busy processes, gradient boosting on 2,000 samples took four times as long on two threads as on one, and a
-    network on 300 small images ten times. The size of the work decides and no measured time, so that the same work
-    always has the same threads, on which the numbers depend.
+    other busy processes, gradient boosting on 2,000 samples took four times as long on two threads as on one. The size
+    of the work decides and no measured time, so that the same work always has the same threads, on which the numbers
+    depend.
 
     >>> import unseen
     >>> digits = unseen.data.digits()

@@ -26,7 +26,7 @@ from unseen.errors import WorkerError
 
 Summed = Sequence[Any]  # the parts of the first pass, which sums
 Judged = Sequence[Sequence[IntArray]]  # the parts of the second pass, which judges
-_WORTH_A_WORKER = 65_536  # samples; as many workers are started ahead
+_WORTH_A_WORKER = 65_536  # samples: a fit of fewer starts no second worker ahead
 
 
 @dataclass(frozen=True)
