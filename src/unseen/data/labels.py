@@ -315,8 +315,8 @@ def _check_words(raw: npt.NDArray[Any], values: npt.NDArray[Any], name: str) -> 
     for missing in _MISSING_AS_TEXT.intersection(value for same in words.values() for value in same):
         rows = np.flatnonzero(raw == missing)
         warn(
-            f"{name} has the class {missing!r}, in {count_rows(rows)}; missing labels read so as text: if these are "
-            "missing, drop these rows"
+            f"{name} has the class {missing!r}, in {count_rows(rows)}, which is how a missing label looks as text; "
+            "drop these rows if their labels are missing"
         )
 
 
