@@ -126,6 +126,12 @@ def test_images_of_16_bits_that_are_black_in_8_are_told():
     assert data.notes[-1].startswith("1 image of 16 bits is all black, as the upper 8 bits are kept")
 
 
+class Lazy(Stream):
+    """Has a method as a LazyFrame of polars."""
+
+    collect = list
+
+
 class RandomLabels:
     """Draws its labels anew."""
 
@@ -155,6 +161,7 @@ def test_labels_that_change_are_refused(limit, rate):
         ([], {}, DataError, "the data set is empty"),
         (Stream(), {}, ArgumentError, "must have len.* an iterable one cannot be scored"),
         (Counted(), {}, ArgumentError, "must have len.* an iterable one cannot be scored"),
+        (Lazy(), {}, ArgumentError, r"must have len.* got Lazy; collect\(\) makes a frame of it"),
         (ChainDataset([Stream()]), {}, ArgumentError, "must have len.* got ChainDataset; an iterable one"),
         ([{1, 2}], {}, DataError, r"ds\[0\] must be a pair \(x, y\), got set"),
         ([(np.ones(2), 0), (np.ones(3), 0)], {}, DataError, r"row 0 has \(2,\) and row 1 has \(3,\)"),

@@ -8,6 +8,7 @@ import decimal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
@@ -514,3 +515,36 @@ def test_dates_far_away_are_right():
     table = pa.table({"a": pa.array([10**13, 0], pa.timestamp("s")), "b": [1.0, 2.0], "label": [0, 1]})
     with pytest.warns(UserWarning, match="holds dates"):
         assert everything(from_frame(table))[0][0] == np.float32(10**13 / 86_400)
+
+
+@pytest.mark.filterwarnings("ignore:left out of the inputs, since no model reads their type")
+def test_views_of_text_and_categories_of_views_are_read_as_polars_gives_them(tmp_path):
+    def of_views(values):
+        return pa.array(values, pa.string_view())
+
+    def categories(values):
+        coded = pa.array(values).dictionary_encode()
+        return pa.DictionaryArray.from_arrays(coded.indices, coded.dictionary.cast(pa.string_view()))
+
+    words = {"job": ["x", "y", None] * 4, "label": ["yes", "no"] * 6}
+    others = {
+        "n": pa.array(range(1, 13)),
+        "said": pa.array([["a"], None, []] * 4, pa.list_(pa.string_view())),
+        "raw": pa.array([b"1", b"2", None] * 4, pa.binary_view()),
+        "deep": pa.array([{"of": "a"}] * 12, pa.struct({"of": pa.string_view()})),
+        "split": of_views(["train", "train", "train", "test"] * 3),
+    }
+    frame = pa.table({**others, **{name: categories(values) for name, values in words.items()}})
+    stored = pa.table({**others, **{name: of_views(values) for name, values in words.items()}})
+    pq.write_table(stored, tmp_path / "t.parquet")  # which cannot hold categories of views
+    train = [0, 1, 2, 4, 5, 6, 8, 9, 10]
+    options = {"split": "train", "features": ["job", "n"]}
+    for source in (frame, tmp_path / "t.parquet"):
+        data = resolve(source, **options)
+        assert everything(data) == [[words["job"][row], row + 1.0] for row in train]
+        assert [data.class_names[label] for label in data.labels] == [words["label"][row] for row in train]
+        pruned = unseen.prune(source, keep=4, split="train", rule="random", learner="forest:n_estimators=3")
+        out = tmp_path / f"of_{type(source).__name__}.parquet"
+        unseen.export(pruned, "parquet", out, data=source, split="train")
+        kept = [train[row] for row in pruned.coreset.indices]
+        assert pq.read_table(out).to_pylist() == [frame.to_pylist()[row] for row in kept]

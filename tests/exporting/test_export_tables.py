@@ -279,3 +279,19 @@ def test_a_csv_holds_no_images_and_no_lists(tmp_path):
     with pytest.raises(ArgumentError, match="CSV has no form for the columns features; to='parquet' keeps"):
         unseen.export(coreset_of(data, ROWS), "csv", tmp_path / "kept.csv", data=data)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore:left out of the inputs, since no model reads their type")
+@pytest.mark.parametrize("to", ["csv", "huggingface"])
+def test_columns_that_a_form_cannot_hold_are_refused(tmp_path, to):
+    kinds = (
+        {"bytes": pa.large_binary(), "fixed": pa.binary(1)} if to == "csv" else {"map": pa.map_(pa.string(), "int8")}
+    )
+    values = [[("k", 1)] if to == "huggingface" else b"\xff"] * 12
+    odd = {name: pa.array(values, kind) for name, kind in kinds.items()}
+    table = pa.table({"a": np.linspace(0, 1, 12).round(2), **odd, "label": [0, 1] * 6})
+    pq.write_table(table, tmp_path / "t.parquet")
+    pruned = unseen.prune(tmp_path / "t.parquet", keep=6, rule="random", learner="forest:n_estimators=3")
+    with pytest.raises(ArgumentError, match=r"(has no form for the columns b, f|cannot hold .*map).*keeps all"):
+        unseen.export(pruned, to, tmp_path / "kept", data=tmp_path / "t.parquet")
+    assert not (tmp_path / "kept").exists()

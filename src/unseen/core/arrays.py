@@ -63,7 +63,7 @@ def is_frame(source: Any) -> bool:
         return False
     if isinstance(source, (pa.Table, pa.RecordBatch)):
         return True
-    return hasattr(source, "columns") and (hasattr(source, "iloc") or hasattr(source, "__arrow_c_stream__"))
+    return (hasattr(source, "iloc") or hasattr(source, "__arrow_c_stream__")) and hasattr(source, "columns")
 
 
 def dense(tensor: Any, name: str) -> Any:

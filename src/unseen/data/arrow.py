@@ -15,7 +15,7 @@ from unseen.errors import some, warn
 
 # Tests of a column's type, one of which holds.
 NUMBER = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
-TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+TEXT = (pa.types.is_string, pa.types.is_large_string)
 LIST = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 _TIME = (pa.types.is_date, pa.types.is_timestamp, pa.types.is_time, pa.types.is_duration)
 WORD = (*TEXT, pa.types.is_boolean, pa.types.is_dictionary)
@@ -40,6 +40,37 @@ def value_type(kind: pa.DataType) -> pa.DataType:
 def decode_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column of categories as one of their values; any other as it is."""
     return column.cast(value_type(column.type)) if pa.types.is_dictionary(column.type) else column
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """Return a type without views of text or bytes: other programs give them, and Arrow has few functions for them.
+
+    >>> plain_type(pa.list_(pa.string_view()))
+    ListType(list<item: large_string>)
+    """
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_binary_view(kind):
+        return pa.large_binary()
+    if pa.types.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, plain_type(kind.value_type), kind.ordered)
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(plain_type(field.type)) for field in kind])
+    for test, make in ((pa.types.is_list, pa.list_), (pa.types.is_large_list, pa.large_list)):
+        if test(kind):
+            return make(kind.value_field.with_type(plain_type(kind.value_type)))
+    return kind
+
+
+def plain_schema(schema: pa.Schema) -> pa.Schema:
+    """Return a schema without views of text or bytes."""
+    return pa.schema([field.with_type(plain_type(field.type)) for field in schema], schema.metadata)
+
+
+def without_views(table: pa.Table) -> pa.Table:
+    """Return a table with text and bytes in place of views of them."""
+    schema = plain_schema(table.schema)
+    return table if schema.equals(table.schema) else table.cast(schema)
 
 
 def is_readable(kind: pa.DataType) -> bool:

@@ -202,9 +202,8 @@ class DatasetFormat(Format):
         """Read the data set once, from first to last."""
         ds, options = self.source, self.reading
         if (n := _length(ds)) is None:
-            raise ArgumentError(
-                f"ds must have len(ds) and ds[i], got {type(ds).__name__}; an iterable one cannot be scored"
-            )
+            why = "collect() makes a frame of it" if hasattr(ds, "collect") else "an iterable one cannot be scored"
+            raise ArgumentError(f"ds must have len(ds) and ds[i], got {type(ds).__name__}; {why}")
         if not n:
             raise DataError("the data set is empty: it has no samples")
         about = {"ids": options.ids, "groups": options.groups, "class_names": options.class_names}

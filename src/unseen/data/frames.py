@@ -18,7 +18,7 @@ import pyarrow.csv
 import pyarrow.json
 
 from unseen.core.arrays import IdArray, IntArray, is_frame, refuse_sparse
-from unseen.data.arrow import decode_dictionary
+from unseen.data.arrow import decode_dictionary, without_views
 from unseen.data.base import Samples
 from unseen.data.columns import PIECE_ROWS, TableFormat, refuse_twice
 from unseen.data.decoding import ColumnImages, with_files
@@ -182,16 +182,10 @@ def to_arrow(frame: Any) -> pa.Table:
     refuse_twice(names, "the frame")
     if not hasattr(frame, "iloc"):
         try:
-            table = frame if isinstance(frame, pa.Table) else pa.table(frame)
-            # Arrow has few functions for views of text, as polars gives them.
-            for at, field in enumerate(table.schema):
-                if pa.types.is_string_view(field.type):
-                    column = table.column(at).cast(pa.large_string())
-                    table = table.set_column(at, field.with_type(column.type), column)
-            return table
+            return without_views(frame if isinstance(frame, pa.Table) else pa.table(frame))
         except (pa.ArrowException, TypeError, ValueError, RuntimeError) as error:
             raise DataError(f"the {type(frame).__name__} cannot be read as a table of Arrow: {error}") from error
-    return pa.table([_of_series(frame.iloc[:, at], name) for at, name in enumerate(names)], names)
+    return without_views(pa.table([_of_series(frame.iloc[:, at], name) for at, name in enumerate(names)], names))
 
 
 def _of_series(series: Any, name: str) -> pa.ChunkedArray | pa.Array:

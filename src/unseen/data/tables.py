@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unseen.core.arrays import IntArray
-from unseen.data.arrow import is_list
+from unseen.data.arrow import is_list, plain_schema, without_views
 from unseen.data.base import Samples
 from unseen.data.columns import TableFormat, matrix, of_text, refuse_twice
 from unseen.data.decoding import Encoded, ImageSource, encoded
@@ -56,7 +56,7 @@ class RowGroups:
         schema: Any = None  # of the first file
         for file, name in enumerate(files):
             where, footer = storage.where(name), self.footer(file)
-            own = footer.schema.to_arrow_schema()
+            own = plain_schema(footer.schema.to_arrow_schema())
             refuse_twice(own.names, where)
             schema = own if schema is None else schema
             if own.names != schema.names:
@@ -129,7 +129,7 @@ class RowGroups:
         for name, column in self.folder_columns.items():
             if name in names:
                 table = table.append_column(name, pa.repeat(column[file], len(table)))
-        return table.select(list(names))
+        return without_views(table.select(list(names)))
 
     def chunks(self, group: int) -> list[pq.ColumnChunkMetaData]:
         """Return what the footer says of each column of a row group."""

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from unseen.core.checks import one_of
 from unseen.core.files import replace_file
 from unseen.core.table import ScoreTable
+from unseen.data.arrow import is_any
 from unseen.data.datasets import HuggingFaceFormat
 from unseen.data.frames import CsvFormat, layout_of
 from unseen.engine.runs.directory import results_of
@@ -74,6 +75,12 @@ def to_parquet(request: ExportRequest, out: Path) -> None:
     replace_file(out, write)
 
 
+_NOT_IN_CSV = (
+    *(pa.types.is_nested, pa.types.is_interval),
+    *(pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary),
+)
+
+
 def to_csv(request: ExportRequest, out: Path) -> None:
     """Write one CSV file with the kept rows, in the order of the data set, and all its columns.
 
@@ -81,7 +88,7 @@ def to_csv(request: ExportRequest, out: Path) -> None:
     or other nested values are refused, since CSV has no form for them.
     """
     source, schema = request.source, request.source.stored_schema
-    if nested := [field.name for field in schema if pa.types.is_nested(field.type) or pa.types.is_binary(field.type)]:
+    if nested := [field.name for field in schema if is_any(field.type, _NOT_IN_CSV)]:
         raise ArgumentError(f"CSV has no form for the columns {some(nested)}; to='parquet' keeps all columns")
 
     if out.suffix in (".gz", ".bz2", ".xz", ".zst", ".zip"):
@@ -117,6 +124,10 @@ def to_huggingface(request: ExportRequest, out: Path) -> None:
         if isinstance(source, HuggingFaceFormat):
             source.ds.select(request.rows).save_to_disk(part)
             return
+        try:
+            datasets.Features.from_arrow_schema(source.stored_schema)
+        except (ValueError, NotImplementedError) as error:
+            raise ArgumentError(f"datasets cannot hold these columns ({error}); to='parquet' keeps all") from error
         spool = part / "spool"
         spool.mkdir()
         with pa.ipc.new_stream(str(spool / "rows.arrow"), source.stored_schema) as stream:
