@@ -453,3 +453,8 @@ def test_missing_labels_made_text_are_told(missing):
 def test_a_class_none_of_its_own_is_not_told(recwarn):
     from_arrays(np.zeros((3, 2)), ["favor", "none", "against"])
     assert not recwarn
+
+
+def test_the_memory_of_texts_is_that_of_the_texts():
+    data = from_arrays(np.array(["a" * 10_000, "b"], dtype=object), [0, 1])
+    assert 10_000 < data.held_bytes < 10_200

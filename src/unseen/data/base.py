@@ -8,6 +8,7 @@ says what the cheap and the full one hold.
 from __future__ import annotations
 
 import json
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -245,6 +246,11 @@ class TextData(Samples):
         self.texts = texts
         self.dtype = np.dtype(object)
         self.sample_shape = ()
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the texts, and of a pointer to each."""
+        return self.texts.nbytes + sum(map(sys.getsizeof, self.texts))
 
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
         """Return the texts of these rows, object (m,)."""

@@ -552,7 +552,7 @@ def _describe_scoring(work: Work, job: Scoring) -> dict[str, object]:
         "epochs": work.learner.epochs or 1,
         "threads": work.threads,
         # A learner that reads the data in blocks holds no more of it than the data set itself does.
-        "data_bytes": n * data.sample_bytes if own is None else data.held_bytes,
+        "data_bytes": max(n * data.sample_bytes, data.held_bytes) if own is None else data.held_bytes,
         "learner_bytes": own or 0,
         "state_bytes": sample * n // max(1, job.fits_in_all // job.plan.repeats),
         "groups": 0 if job.samples.groups is None else int(np.sum(np.bincount(job.samples.groups) > 1)),
