@@ -79,7 +79,7 @@ class UnknownNameError(ArgumentError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(set(known))
         folded = {entry.casefold(): entry for entry in known}
-        near = [folded[one] for one in get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)]
+        near = [folded[one] for one in get_close_matches(str(name).casefold(), folded, n=3, cutoff=0.5)]
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known) or 'none'}"
         what, _, owner = kind.partition(" of ")
         super().__init__(f"{owner} has no {what} {name!r}; {hint}" if owner else f"unknown {kind} {name!r}; {hint}")

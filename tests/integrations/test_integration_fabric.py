@@ -146,7 +146,7 @@ def test_what_is_refused_before_training():
         record.on_train_start(train_loader=DataLoader(DATASET), epochs=3)
     with pytest.raises(unseen.ArgumentError, match=r"train on Subset\(.* got list of 2"):
         record.on_train_start(train_loader=DataLoader([1, 2]), epochs=3)
-    with pytest.raises(unseen.ArgumentError, match="epochs must be at least 1, got 0"):
+    with pytest.raises(unseen.ArgumentError, match="epochs must be an integer of at least 1, got 0"):
         record.on_train_start(train_loader=DataLoader(DATASET), epochs=0)
 
 

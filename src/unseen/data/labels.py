@@ -137,7 +137,7 @@ def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
     except DataError:
         raise
     except ValueError as error:
-        raise DataError(f"the samples have several shapes and do not make one array: {error}") from error
+        raise DataError(f"{name} has entries of several shapes, which make no array: {error}") from error
     except (TypeError, RuntimeError, OverflowError) as error:
         raise DataError(f"{name} cannot be read as an array: {error}") from error
     of_pandas = hasattr(value, "dtypes") and hasattr(value, "isna") and getattr(value, "ndim", 1) == 2

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import IntArray
+from unseen.core.checks import at_least
 from unseen.core.files import replace_file, storage_error
 from unseen.data.base import Hashes, Samples, check_finite, hash_all, hash_rows, sample_rows, to_float32
 from unseen.data.files import changed, find_alike
@@ -324,8 +325,7 @@ def from_batches(batches: Iterable[Sequence[Any]], folder: str | Path, *, shard_
     (ShardedVectors(4 samples, 2 classes, vector 3 float32), ['x-00000.npy', 'y-00000.npy'])
     """
     folder = Path(folder).resolve()
-    if shard_bytes < 1:
-        raise ArgumentError(f"shard_bytes must be at least 1, got {shard_bytes!r}")
+    at_least("shard_bytes", shard_bytes, 1)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ArgumentError(f"folder must not exist, or be empty, but {folder} is there; from_shards opens it")
     part = folder.with_name(f".{folder.name}.part")

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from unseen.core import seeds
 from unseen.core.arrays import Arrays, FloatArray, IntArray
+from unseen.core.checks import one_of
 from unseen.core.coreset import Coreset
 from unseen.core.exposure import Exposure, Fit, Plan
 from unseen.core.plans import plan_of
@@ -200,7 +201,8 @@ class Work:
         if self.executor.workers > 1:
             self.learner = _set_workers(self.learner, self.executor.workers)
         self.learner.check(data)
-        fingerprint = data.fingerprint(full=running.get("verify") == "full")
+        one_of("verify", verify := running.get("verify", "cheap"), ("cheap", "full"))
+        fingerprint = data.fingerprint(full=verify == "full")
         copies = data.duplicate_groups() if isinstance(groups, str) and groups == "duplicates" else None
         found = _find_groups(data, groups, copies)
         self.copies_alone = data.groups is None and isinstance(groups, str)

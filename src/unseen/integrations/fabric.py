@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from unseen.core.arrays import Array
+from unseen.core.checks import at_least
 from unseen.errors import ArgumentError
 from unseen.integrations.recorder import Recorder
 from unseen.integrations.watching import BatchIds, TrainingWatch
@@ -50,8 +51,7 @@ class HeldOut:
                 earlier fit, which was trained on samples that this fit judges.
             ArgumentError: the samples of the loader cannot be known, or a score needs more epochs.
         """
-        if epochs < 1:
-            raise ArgumentError(f"epochs must be at least 1, got {epochs}")
+        at_least("epochs", epochs, 1)
         self._watch.begin(epochs=epochs)
         self._epoch, self._epochs = 0, epochs
         if model is not None:

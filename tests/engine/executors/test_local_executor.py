@@ -320,9 +320,9 @@ def test_shared_arrays_are_private_copies_and_leave_no_file(tmp_path, monkeypatc
 
 
 def test_bad_numbers_are_refused():
-    with pytest.raises(ArgumentError, match="jobs must be at least 1, got 0"):
+    with pytest.raises(ArgumentError, match="jobs must be an integer of at least 1, got 0"):
         LocalExecutor(0)
-    with pytest.raises(ArgumentError, match="threads must be at least 1, got 0"):
+    with pytest.raises(ArgumentError, match="threads must be an integer of at least 1, got 0"):
         LocalExecutor(1, threads=0)
 
 

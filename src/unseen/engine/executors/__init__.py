@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from unseen.core.arrays import Arrays, IntArray, Named
-from unseen.core.checks import check_known, check_options
+from unseen.core.checks import at_least, check_known, check_options
 from unseen.core.exposure import Fit
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.registry import parse_spec
@@ -140,8 +140,8 @@ class LocalExecutor:
 
     def __init__(self, jobs: int = 1, *, threads: int | None = None) -> None:
         for name, value in (("jobs", jobs), ("threads", threads)):
-            if value is not None and value < 1:
-                raise ArgumentError(f"{name} must be at least 1, got {value}")
+            if value is not None:
+                at_least(name, value, 1)
         if jobs > 1 and not hasattr(signal, "pthread_sigmask"):
             raise ArgumentError(f"jobs must be 1 on this system (Windows), got {jobs}; Linux, macOS and WSL take more")
         self.jobs = jobs

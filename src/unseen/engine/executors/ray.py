@@ -24,6 +24,7 @@ from threading import Thread
 from typing import Any
 
 from unseen.core.arrays import Named
+from unseen.core.checks import at_least
 from unseen.core.protocols import Data, Learner
 from unseen.core.threads import limited_threads
 from unseen.engine.executors import Job, Report, run_job
@@ -93,8 +94,8 @@ class RayExecutor:
         workers: int = 1,
     ) -> None:
         for name, value in (("jobs", jobs), ("threads", threads), ("workers", workers)):
-            if value is not None and value < 1:
-                raise ArgumentError(f"{name} must be at least 1, got {value}")
+            if value is not None:
+                at_least(name, value, 1)
         if num_gpus < 0:
             raise ArgumentError(f"num_gpus must be at least 0, got {num_gpus}")
         if address is not None and address.startswith("ray://"):
