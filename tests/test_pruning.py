@@ -7,6 +7,7 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
@@ -19,6 +20,8 @@ from unseen.engine.runs import RunDirectory
 from unseen.errors import ArgumentError, DataError
 from unseen.evaluating.methods import Method, default_method
 from unseen.evaluating.prices import of_fits, worth
+from unseen.functional import el2n as el2n_of
+from unseen.rules.registry import too_unsure
 
 DOUBLE = FunctionTransformer(np.asarray, kw_args={"dtype": np.float64})  # else naive Bayes sums in float32
 LDA = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.5)  # the digits have constant pixels
@@ -276,6 +279,50 @@ def test_a_model_that_gives_up_accuracy_for_recall_is_not_weak():
     table, coreset = unseen.prune(x, y, keep=0.5, learner=weighted, threads=1)
     assert (table.predictions == y).mean() < 0.75  # naming the largest class is right on four fifths
     assert coreset.provenance["rule"] == "stratified"
+
+
+def rare_words(n=400, seed=0):
+    """Texts of four clean topics, each of a word of its topic and of words that are in few texts; texts, topics."""
+    rng = np.random.default_rng(seed)
+    topics = np.arange(n) % 4
+    texts = [" ".join(f"w{k}" for k in (9000 + topic, *rng.integers(0, 900, 12))) for topic in topics]
+    return texts, topics
+
+
+def test_models_that_are_right_but_unsure_do_not_choose():
+    texts, topics = rare_words()
+    with pytest.warns(
+        UserWarning, match=r"right on \d\d(\.\d)? %, but give .* a probability of at most 0\.\d\d on average"
+    ):
+        table, coreset = unseen.prune(texts, topics, keep=0.5)
+    assert table.accuracy > 0.8
+    assert coreset.provenance["rule"] == "random"
+    assert "too unsure" in coreset.provenance["fallback"]
+    np.testing.assert_array_equal(np.bincount(topics[coreset.indices]), 50)
+    with pytest.warns(UserWarning, match="the coreset is random within each class"):
+        assert (unseen.select(table, keep=0.5).indices == coreset.indices).all()
+    with pytest.warns(UserWarning, match="the coreset is random within each class"):  # whatever the score is
+        assert "el2n" in unseen.prune(texts, topics, keep=0.5, score="loss").scores.scores
+    sure = unseen.prune(texts, topics, keep=0.5, learner=make_pipeline(TfidfVectorizer(), LogisticRegression(C=1e4)))
+    assert sure.coreset.provenance["rule"] == "stratified"
+    named = unseen.prune(texts, topics, keep=0.5, rule="stratified:cutoff=auto").coreset
+    assert named.provenance["rule"] == "stratified"  # who names a rule decides
+
+
+def test_calibrated_models_are_never_too_unsure_and_what_is_in_sample_is_not_judged():
+    rng = np.random.default_rng(0)
+    for spread in (0.05, 1.0, 3.0, 20.0):
+        logits = spread * rng.normal(size=(4000, 5))
+        share = np.exp(logits - logits.max(axis=1, keepdims=True))
+        share /= share.sum(axis=1, keepdims=True)
+        labels = (share.cumsum(axis=1) > rng.random((4000, 1))).argmax(axis=1)  # drawn from what the model says
+        table = unseen.ScoreTable.of("el2n", el2n_of(logits, labels), direction="harder", labels=labels)
+        table = replace(table, predictions=logits.argmax(axis=1))
+        assert too_unsure(table) is None
+        unsure = replace(table, values={"el2n": el2n_of(logits / 50, labels)[None]})
+        assert (too_unsure(unsure) is None) == (table.accuracy < 0.65)
+        assert too_unsure(replace(unsure, provenance={"plan": {"plan": "seen"}})) is None
+        assert too_unsure(replace(unsure, predictions=None)) is None
 
 
 def test_data_that_no_model_can_be_held_out_of_is_refused_before_training():

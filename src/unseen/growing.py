@@ -38,7 +38,7 @@ from unseen.learners.base import refuse_target
 from unseen.rules.base import Rule, largest
 from unseen.rules.budgets import QUOTAS, amounts, budget_line
 from unseen.rules.budgets import budget as budget_of
-from unseen.rules.registry import SHARED, Choice, default_rule, fallback, too_weak
+from unseen.rules.registry import SHARED, Choice, default_rule, explain_fallback, fallback
 from unseen.rules.sampling import Stratified
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import resolve as resolve_score
@@ -253,7 +253,7 @@ class Loop:
             self.work.tell_of_copies()
             self._report_work(run)
         table = self._score(run, next(self.scorings()), 0, name)
-        weak = too_weak(table) if self.growth.fallback else None
+        weak = explain_fallback(table) if self.growth.fallback else None
         if weak is not None:
             self.work.tell(
                 f"{weak}; samples are added at random within each class (try another learner, or name a rule to decide)"

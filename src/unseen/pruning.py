@@ -37,9 +37,11 @@ from unseen.rules.budgets import Quota, amounts, budget_line
 from unseen.rules.budgets import budget as budget_of
 from unseen.rules.registry import (
     SHARED,
+    SURENESS,
     Choice,
     default_choice,
     default_rule,
+    explain_fallback,
     fallback,
     hardly_regresses,
     too_weak,
@@ -162,8 +164,9 @@ def select(
             off none. Where classes are of unequal size, strata have equal count (`by=rank`), which keeps the recall of
             smaller classes.
             For a regression target the default is `"trimmed"`: random, without outliers. If the models are hardly
-            better than predicting the largest class, the coreset is random within each class
-            (`random:quota=floored`), and a warning says so.
+            better than predicting the largest class, or far less sure than they are right, the coreset is random
+            within each class (`random:quota=floored`), and a warning says so; see
+            `unseen.rules.registry.too_unsure`.
         keep: how much is kept: a count (int), a fraction (float in (0, 1]) or `"70%"`. Exactly one of keep and prune.
         prune: how much is removed.
         score: which score of the table the rule reads; the default is the first.
@@ -203,11 +206,12 @@ def select(
 def _fall_back(
     table: ScoreTable, tell: Callable[[str], object], quota: Quota | None, keep: Any, prune: Any, seed: int
 ) -> Coreset | None:
-    """Draw a random coreset where the models behind the scores are too weak to choose by, and tell; else None."""
-    if (why := too_weak(table)) is None:
+    """Draw a random coreset where the models behind the scores are too weak or too unsure, and tell; else None."""
+    if (why := explain_fallback(table)) is None:
         return None
     doubt = ""
-    if set(table.provenance.get("learner", ())) == {"learner"}:  # an own loop, which is known by a name alone
+    # An own loop is known by a name alone.
+    if too_weak(table) is not None and set(table.provenance.get("learner", ())) == {"learner"}:
         doubt = " (if yours are better, outputs were recorded for other samples, or in another order of classes)"
     tell(f"{why}{doubt}; the coreset is random within each class (try another learner, or name a rule to decide)")
     coreset = fallback(quota).coreset(table, score=None, keep=keep, prune=prune, seed=seed)
@@ -237,8 +241,8 @@ def prune(
     label issues (`label_issue`, see `label_error_share`) are always measured, unless the data has a regression target.
     A budget, cutoff or score that cannot work is refused before any training.
 
-    If no rule is named and the models turn out hardly better than predicting the largest class, the coreset is random,
-    within each class (`random:quota=floored`), and a message says so.
+    If no rule is named and the models turn out hardly better than predicting the largest class, or far less sure than
+    they are right, the coreset is random, within each class (`random:quota=floored`), and a message says so.
 
     `rule="auto"` first compares several methods (scores, rules, cutoffs, one or several steps, and random) on a split
     held out of the data, by successive halving. It compares the best of them with random on fresh replicates, and then
@@ -283,6 +287,8 @@ def prune(
         if any(value is not None for value in amount.values()):
             work.report("budget", text=budget_line(len(source), **amount))
         exposure = plan_of(plan, closed_form=work.learner.closed_form)
+        if rule is None and work.predicts and score.label != SURENESS:
+            also = [*also, SURENESS]
         wanted = choice.scores(score, exposure, also, classes=work.predicts)
         table = work.score(run, exposure, wanted, seed=seed, announce=True)
         if (why := hardly_regresses(table)) is not None:

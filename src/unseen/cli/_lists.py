@@ -14,7 +14,7 @@ Classes are uneven where the largest has at least 1.25 times the mean size:
 strata of equal count keep the recall of the smaller ones. quota=floored shares
 the budget by the size of the classes, of which none counts as smaller than a
 fifth of the mean. Where models are hardly better than naming the largest class,
-the rule is random:quota=floored."""
+or far less sure than they are right, the rule is random:quota=floored."""
 
 
 @o.subcommand("json")

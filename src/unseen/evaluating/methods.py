@@ -27,7 +27,7 @@ from unseen.engine.work import Asked, Work
 from unseen.errors import ArgumentError
 from unseen.growing import Growth, Loop
 from unseen.learners.registry import resolve as resolve_learner
-from unseen.rules.registry import Choice, default_rule, fallback, too_weak
+from unseen.rules.registry import Choice, default_rule, explain_fallback, fallback
 from unseen.scores.registry import default_score
 from unseen.scores.registry import resolve as resolve_score
 
@@ -202,7 +202,7 @@ class Selector:
             table = self._tables[method.plan, replicate]
         score = None if method.score is None else resolve_score(method.score).label
         choice = method.choice(self._features)
-        if method.text == default_method(self.work.data) and (why := too_weak(table)) is not None:
+        if method.text == default_method(self.work.data) and (why := explain_fallback(table)) is not None:
             choice, score = fallback(), None
             if replicate not in self._weak:
                 self._weak.add(replicate)

@@ -158,10 +158,12 @@ samples, below the budget of 800
 
 # ---- a rule with all its options -----------------------------------------------------------------------------------
 
-FALLBACK = "random:quota=floored"  # where models are too weak to choose
+FALLBACK = "random:quota=floored"  # where models are too weak or too unsure to choose
 UNEVEN = 1.25  # size of the largest class in mean sizes, from which strata have equal count by default
 LEAST_STRENGTH = 0.05  # part of the way from the largest class's share to 1 that held-out accuracy must cover
 LEAST_RECALL = 0.1  # part of the way from the mean recall of a constant to 1, of a model with class weights
+SURENESS = "el2n"  # the score that says how sure models are
+MOST_UNSURE = 0.1  # beyond twice the error; label smoothing by a tenth makes a model so much less sure
 SHARED = ("labels", "features", "quota", "align", "nan", "mean_confidence")
 
 
@@ -227,6 +229,32 @@ def too_weak(table: ScoreTable) -> str | None:
         f"held-out models are right on {percent(accuracy)}, {'hardly' if accuracy > largest else 'not'} better than "
         f"naming the largest class ({percent(largest)}), so their scores are not used"
     )
+
+
+def too_unsure(table: ScoreTable) -> str | None:
+    """Return the reason why the models behind a table are too unsure to choose by, or None if they are sure enough.
+
+    The mean of `1 - p_y` is at most twice the error of every calibrated model, and `el2n` divided by the square root
+    of 2 is at most `1 - p_y`. Models are too unsure where the mean of that is more than twice the error plus 0.1. A
+    linear model on many columns, such as words, may be right on 95 % and give the true label a probability of 0.5.
+    Then the hardest samples are those with rare words, which are worth learning, and not those with wrong labels.
+
+    Models that were trained on the samples, and tables without `el2n`, are not judged.
+    """
+    if table.exposure == "in-sample" or SURENESS not in table.values or (accuracy := table.accuracy) is None:
+        return None
+    least = float(np.nanmean(table.column(SURENESS))) / 2**0.5
+    if least <= 2 * (1 - accuracy) + MOST_UNSURE:
+        return None
+    return (
+        f"held-out models are right on {percent(accuracy)}, but give the true label a probability of at most "
+        f"{1 - least:.2f} on average: they are too unsure to tell what is hard, so their scores are not used"
+    )
+
+
+def explain_fallback(table: ScoreTable) -> str | None:
+    """Return why the default draws at random in place of choosing by a table, or None where it does choose."""
+    return too_weak(table) or too_unsure(table)
 
 
 def hardly_regresses(table: ScoreTable) -> str | None:
@@ -332,7 +360,7 @@ class Choice:
 
 
 def fallback(quota: Quota | None = None) -> Choice:
-    """Return the choice where models are too weak to choose by: random within each class, by the quota if one is named.
+    """Return the choice where the default does not choose: random within each class, by the quota if one is named.
 
     >>> fallback().shared, fallback("uniform").shared
     ({'quota': 'floored'}, {'quota': 'uniform'})
