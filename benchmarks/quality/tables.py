@@ -226,6 +226,11 @@ def blocks() -> dict[str, list[str]]:
         made[f"small data {side}"] = small_data(small["cells"]) + setting(small)
     few = _result("few_images")
     made["few images"] = few_images(few["cells"]) + setting(few)
+    before, now = "equal width", "random where unsure by a tenth"
+    unsure = {side: _result(f"unsure_{side}") for side in ("tuning", "learners", "report")}
+    made["unsure tuning"] = recall(unsure["tuning"]["cells"]) + setting(unsure["tuning"])
+    made["unsure learners"] = unsure_by_strength(unsure["learners"]["cells"]) + setting(unsure["learners"])
+    made["unsure report"] = unsure_by_text(unsure["report"]["cells"], before, now) + setting(unsure["report"])
     low = _result("low_fit")
     made["low fit"] = low_fit(low["cells"])
     made["low fit, beds"] = low_fit_beds(low["beds"]) + setting(low)
@@ -566,21 +571,50 @@ def _recall_gains(cells: list[dict[str, Any]], arm: str, keep: str) -> dict[tupl
     for cell in cells:
         arms = cell["arms"]
         gain = np.subtract(arms[arm][keep], arms["random"][keep])
-        found.setdefault((cell["bed"], cell["tail"], cell["estimator"]), []).append(gain)
+        found.setdefault((cell["bed"], cell.get("tail", False), cell["estimator"]), []).append(gain)
     return {key: np.array(gains) for key, gains in found.items()}
 
 
 def recall(cells: list[dict[str, Any]]) -> list[str]:
     """By design: points of accuracy (of mean recall) over random, and the cells that are certainly below it."""
-    arms = [arm for arm in cells[0]["arms"] if arm not in ("random", "everything")]
-    keeps, rows = list(cells[0]["arms"]["random"]), []
-    for arm in arms:
-        gains = {keep: _recall_gains(cells, arm, keep) for keep in keeps}
-        means = [np.mean([g.mean(axis=0) for g in by.values()], axis=0) for by in gains.values()]
-        below = [[interval(g[:, what]).high < 0 for by in gains.values() for g in by.values()] for what in (0, 1)]
+    return table(_recall_heads(cells), _recall_rows(cells))
+
+
+def _recall_heads(cells: list[dict[str, Any]]) -> list[str]:
+    keeps = map(percent_pruned, cells[0]["arms"]["random"])
+    return ["accuracy (mean recall) over random", *keeps, "certainly below"]
+
+
+def _recall_rows(cells: list[dict[str, Any]]) -> list[list[str]]:
+    rows = []
+    for arm in (arm for arm in cells[0]["arms"] if arm not in ("random", "everything")):
+        gains = [_recall_gains(cells, arm, keep) for keep in cells[0]["arms"]["random"]]
+        means = [np.mean([g.mean(axis=0) for g in by.values()], axis=0) for by in gains]
+        below = [[interval(g[:, what]).high < 0 for by in gains for g in by.values()] for what in (0, 1)]
         entries = [f"{100 * a:+.1f} ({100 * r:+.1f})" for a, r in means]
         rows.append([arm, *entries, f"{sum(below[0])} ({sum(below[1])}) of {len(below[0])}"])
-    return table(["accuracy (mean recall) over random", *map(percent_pruned, keeps), "certainly below"], rows)
+    return rows
+
+
+def unsure_by_strength(cells: list[dict[str, Any]]) -> list[str]:
+    """By C of the model that scores, on clean and on flipped labels: as `recall`."""
+    rows = []
+    for strength in dict.fromkeys(cell["bed"].partition("@")[2] for cell in cells):
+        for kind, labels in ((False, "clean"), (True, "20 % flipped")):
+            own = [c for c in cells if c["bed"].endswith(f"@{strength}") and c["bed"].startswith("flipped") == kind]
+            rows += [[f"C = {strength}, {labels}", *row] for row in _recall_rows(own)]
+    return table(["learner, labels", *_recall_heads(cells)], rows)
+
+
+def unsure_by_text(cells: list[dict[str, Any]], before: str, now: str) -> list[str]:
+    """By text and model: points of accuracy over random by the default of before (C = 1), and by that of now (10)."""
+    keeps, rows = list(cells[0]["arms"]["random"]), []
+    gains = {arm: [_recall_gains(cells, arm, keep) for keep in keeps] for arm in (before, now)}
+    for bed, estimator in dict.fromkeys((c["bed"].partition("@")[0], c["estimator"]) for c in cells):
+        for label, arm, strength in (("before", before, 1), ("now", now, 10)):
+            found = [by[f"{bed}@{strength}", False, estimator][:, 0] for by in gains[arm]]
+            rows.append([bed, estimator, label, *(starred(interval(gain)) for gain in found)])
+    return table(["text", "model", "default", *map(percent_pruned, keeps)], rows)
 
 
 def recall_by_bed(cells: list[dict[str, Any]]) -> list[str]:
