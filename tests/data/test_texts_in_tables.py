@@ -54,6 +54,16 @@ def test_numbers_written_as_text_are_told(entries, told):
     assert not any("differs in most rows" in str(one.message) for one in caught)
 
 
+@pytest.mark.parametrize("form", ["${:,.2f}", "{:.1f}%", "{:.2f} €", "-£{:.0f}"])
+def test_numbers_with_a_sign_are_told_and_are_no_names_of_rows(form):
+    what, other = [form.format(977.5 * i) for i in range(N)], ["a", "b", "b"] * (N // 3)
+    table = pa.table({"x": NUMBERS, "what": what, "of": other, "label": LABELS})
+    with pytest.warns(UserWarning, match=r"column 'what' holds numbers with a sign, such as '.*0.*', and") as caught:
+        data = from_frame(table)
+    assert len(caught) == 1
+    assert data.feature_names == ("x", "what", "of")
+
+
 def test_an_array_of_text_that_holds_numbers_is_told():
     x = np.random.default_rng(0).normal(size=(60, 2))
     with pytest.warns(UserWarning, match="each of '0', '1' holds numbers written as text, and"):

@@ -102,6 +102,8 @@ _OTHER_DATE = re.compile(r"\d{1,2}[/. -](\d{1,2}|[A-Za-z]{3,9})[/. -]\d{2,4}\b.*
 _REAL = r"[-+\d.][-+\d.eE]*"
 _LISTED = re.compile(rf"\s*[\[(]\s*{_REAL}([\s,]+{_REAL}){{2,}}[\s,]*[\])]\s*")  # "[0.5, -1e-3, 2]"; no interval
 _NUMBER = re.compile(r"\s*[-+]?(0|[1-9]\d*)?(\.\d*)?([eE][-+]?\d+)?\s*")  # no zero in front, as of a postal code
+SIGNED = r"^\s*[-+]?([$€£¥]\s?[-+]?\d[\d.,]*|\d[\d.,]*\s?[%$€£¥])\s*$"  # "$1,250.00", "89.2 %"
+_SIGNED = re.compile(SIGNED)
 _FEW_TEXTS = 20  # rows below which texts may all differ by chance
 
 
@@ -149,6 +151,7 @@ def warn_of_texts(distinct: Mapping[str, Sequence[str]], rows: int) -> None:
     dates = [name for name, texts in distinct.items() if texts and all(map(_OTHER_DATE.fullmatch, texts))]
     others = {name: [t for t in texts if not t or not _NUMBER.fullmatch(t)] for name, texts in distinct.items()}
     numbers = [n for n, texts in distinct.items() if len(texts) >= _FEW_TEXTS and 10 * len(others[n]) <= len(texts)]
+    signed = [n for n, texts in distinct.items() if len(texts) >= _FEW_TEXTS and all(map(_SIGNED.match, texts))]
     wordy = [n for n, texts in distinct.items() if rows >= _FEW_TEXTS and len(texts) > rows / 2]
     if dates:
         warn(
@@ -162,7 +165,12 @@ def warn_of_texts(distinct: Mapping[str, Sequence[str]], rows: int) -> None:
             f"{_columns_hold(names)} numbers written as text{but}, and is read as categories; make numbers of them "
             "(pandas.to_numeric), with nothing where one is missing",
         )
-    if wordy := [name for name in wordy if name not in (*dates, *numbers)]:
+    if signed:
+        warn(
+            f"{_columns_hold(signed)} numbers with a sign, such as {distinct[signed[0]][0]!r}, and is read as "
+            "categories; make numbers of them, without the sign",
+        )
+    if wordy := [name for name in wordy if name not in (*dates, *numbers, *signed)]:
         warn(
             f"{_columns_hold(wordy)} text that differs in most rows, and models learn little from such categories; "
             "leave it out by features= (--feature), or learn from it alone by text= (--text)",

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from unseen.core.arrays import IntArray
-from unseen.data.arrow import TEXT, decode_dictionary, is_any, value_type
+from unseen.data.arrow import SIGNED, TEXT, decode_dictionary, is_any, value_type
 
 if TYPE_CHECKING:
     from unseen.data.columns import TableFormat
@@ -83,6 +83,8 @@ def _entries(table: pa.Table) -> tuple[npt.NDArray[Any] | None, bool, IntArray]:
     if is_any(column.type, TEXT):
         texts = column.cast(pa.large_string())
         if pc.any(pc.match_substring_regex(texts, r"\s")).as_py():
+            return None, False, parts
+        if pc.all(pc.match_substring_regex(texts, SIGNED)).as_py():  # prices, say, which differ as numbers do
             return None, False, parts
         try:
             column = texts.cast(pa.int64())
