@@ -41,7 +41,7 @@ from unseen import functional, rules
 from unseen.core.exposure import SIDES, Observation
 from unseen.core.protocols import Learner
 from unseen.core.seeds import derive
-from unseen.rules.registry import FALLBACK, default_rule, too_weak
+from unseen.rules.registry import FALLBACK, default_rule, explain_fallback
 from unseen.rules.sampling import share_out, strata_by_rank, strata_by_width
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -321,7 +321,7 @@ def report(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
     """The default of `unseen.prune`, random, and peers that score in-sample, each under its own rule."""
     n, everything = len(of.X), np.arange(len(of.X))
     table = _default_table(of, seed)
-    weak = too_weak(table) is not None
+    weak = explain_fallback(table) is not None
     if of.learner == "network":
         network = Network(of.X.shape[1], of.classes, seed)
         history = network.fit(of.X, of.y, of.iterations, seed + 1, look=of.X)
@@ -415,7 +415,7 @@ def grown(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
     data, own = unseen.data.from_arrays(of.X, of.y), {"learner": BedLearner(of), "seed": seed, "groups": None}
     scores = ["el2n", "memorization", "label_issue"]
     tables = [unseen.score(data, scores=scores, plan=unseen.halves(repeats=k), **own) for k in (1, 2)]
-    weak = too_weak(tables[0]) is not None
+    weak = explain_fallback(tables[0]) is not None
     for keep in KEEPS[1:]:
         shared = {"keep": round(keep * len(of.X)), "seed": seed}
 
@@ -451,7 +451,7 @@ def prices(of: Replicate, seed: int) -> Iterator[tuple[float, Designs]]:
         shared = {"keep": round(keep * n), "seed": seed}
         designs: Designs = {"random": (0, lambda s=shared: rules.random(n, **s).indices)}
         for (plan, part), (price, table) in tables.items():
-            weak = too_weak(table) is not None
+            weak = explain_fallback(table) is not None
             name = plan if part == 1 else f"{plan}, {SHORTER[part]}"
             designs[name] = (price, lambda s=shared, t=table, w=weak: _by_default(t, w, s))
         designs["ridge, leave one out"] = (0, lambda s=shared: unseen.select(ridge, score="el2n", **s).indices)
