@@ -77,7 +77,7 @@ def test_it_goes_on_to_the_same_choice(tmp_path):
     ("changes", "message"),
     [
         ({"plan": unseen.folds(2)}, "chooses the plan itself"),
-        ({"confirm": 2}, "confirm must be at least 3"),
+        ({"confirm": 2}, "confirm must be an integer of at least 3"),
         ({"candidate": LINES}, "did you mean 'candidates'"),
         ({"candidates": ["full"]}, "must choose a part"),
         ({"candidates": ["el2n/stratified:cutoff=0.8"]}, "cutoff=0.8"),

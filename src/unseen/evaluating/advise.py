@@ -15,7 +15,7 @@ from typing import Any, Self, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.checks import at_least
+from unseen.core.checks import at_least, is_number
 from unseen.core.protocols import Data, Learner
 from unseen.data.arrays import from_arrays
 from unseen.engine import runs
@@ -101,7 +101,7 @@ def advise(
     """
     searching = (5 if quick else 2) if searching is None else searching
     check_margin(margin)
-    if not 0.01 <= step <= 0.5:
+    if not is_number(step) or not 0.01 <= step <= 0.5:
         raise ArgumentError(f"step must be a share in [0.01, 0.5], got {step!r}")
     at_least("searching", searching, 1)
     check_replicates("seeds", seeds)

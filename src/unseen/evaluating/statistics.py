@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import FloatArray
-from unseen.core.checks import is_number
+from unseen.core.checks import is_integer, is_number
 from unseen.core.words import percent
 from unseen.errors import ArgumentError
 from unseen.rules.registry import LEAST_STRENGTH, UNEVEN
@@ -118,10 +118,12 @@ def check_level(level: object) -> None:
         raise ArgumentError(f"level must be in (0, 1), got {level!r}")
 
 
-def check_replicates(name: str, count: int) -> None:
+def check_replicates(name: str, count: object) -> None:
     """Refuse a number of replicates that gives no verdict."""
-    if isinstance(count, bool) or count < FEWEST:
-        raise ArgumentError(f"{name} must be at least {FEWEST}, since fewer replicates give no verdict, got {count!r}")
+    if not is_integer(count) or count < FEWEST:
+        raise ArgumentError(
+            f"{name} must be an integer of at least {FEWEST}, since fewer replicates give no verdict, got {count!r}"
+        )
 
 
 def interval(values: npt.ArrayLike, level: float = 0.95, *, sampling: Sampling | None = None) -> Interval:

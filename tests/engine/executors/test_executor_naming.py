@@ -27,8 +27,12 @@ def test_unknown_and_contradictory_options_are_refused():
         resolve(LocalExecutor(2), jobs=2)
     with pytest.raises(ArgumentError, match="jobs must be an integer of at least 1, got 0"):
         RayExecutor(jobs=0)
-    with pytest.raises(ArgumentError, match=r"num_gpus must be at least 0, got -1"):
+    with pytest.raises(ArgumentError, match=r"threads must be an integer of at least 1, got 1\.5"):
+        RayExecutor(threads=1.5)
+    with pytest.raises(ArgumentError, match=r"num_gpus must be a number of at least 0, got -1"):
         RayExecutor(num_gpus=-1)
+    with pytest.raises(ArgumentError, match=r"num_gpus must be a number of at least 0, got 'all'"):
+        resolve("ray:num_gpus=all")
     with pytest.raises(ArgumentError, match="workers must be an integer of at least 1, got 0"):
         resolve("ray:workers=0")
     with pytest.raises(ArgumentError, match=r"num_gpus must be 0 or 1 for each of several workers, got 0\.5"):

@@ -322,6 +322,8 @@ def test_shared_arrays_are_private_copies_and_leave_no_file(tmp_path, monkeypatc
 def test_bad_numbers_are_refused():
     with pytest.raises(ArgumentError, match="jobs must be an integer of at least 1, got 0"):
         LocalExecutor(0)
+    with pytest.raises(ArgumentError, match=r"jobs must be an integer of at least 1, got 1\.5"):
+        LocalExecutor(1.5)
     with pytest.raises(ArgumentError, match="threads must be an integer of at least 1, got 0"):
         LocalExecutor(1, threads=0)
 

@@ -139,13 +139,10 @@ class LocalExecutor:
     workers = 1
 
     def __init__(self, jobs: int = 1, *, threads: int | None = None) -> None:
-        for name, value in (("jobs", jobs), ("threads", threads)):
-            if value is not None:
-                at_least(name, value, 1)
+        self.jobs = at_least("jobs", jobs, 1)
+        self.threads = default_threads(self.jobs) if threads is None else at_least("threads", threads, 1)
         if jobs > 1 and not hasattr(signal, "pthread_sigmask"):
             raise ArgumentError(f"jobs must be 1 on this system (Windows), got {jobs}; Linux, macOS and WSL take more")
-        self.jobs = jobs
-        self.threads = default_threads(jobs) if threads is None else threads
         self._pool: WorkerPool | None = None  # the workers of the session
 
     def __repr__(self) -> str:

@@ -24,7 +24,7 @@ from threading import Thread
 from typing import Any
 
 from unseen.core.arrays import Named
-from unseen.core.checks import at_least
+from unseen.core.checks import at_least, is_number
 from unseen.core.protocols import Data, Learner
 from unseen.core.threads import limited_threads
 from unseen.engine.executors import Job, Report, run_job
@@ -93,11 +93,11 @@ class RayExecutor:
         num_gpus: float = 0,
         workers: int = 1,
     ) -> None:
-        for name, value in (("jobs", jobs), ("threads", threads), ("workers", workers)):
-            if value is not None:
-                at_least(name, value, 1)
-        if num_gpus < 0:
-            raise ArgumentError(f"num_gpus must be at least 0, got {num_gpus}")
+        self.jobs = None if jobs is None else at_least("jobs", jobs, 1)
+        self.threads = 1 if threads is None else at_least("threads", threads, 1)
+        self.workers = at_least("workers", workers, 1)
+        if not is_number(num_gpus) or not num_gpus >= 0:
+            raise ArgumentError(f"num_gpus must be a number of at least 0, got {num_gpus!r}")
         if address is not None and address.startswith("ray://"):
             raise ArgumentError(
                 f"address must be host:port or 'auto', got {address!r}: the Ray client does not carry results as they "
@@ -108,10 +108,7 @@ class RayExecutor:
         if workers > 1:
             check_worker_group(num_gpus)
         self.address = address
-        self.jobs = jobs
-        self.threads = 1 if threads is None else threads
         self.num_gpus = num_gpus
-        self.workers = workers
         self._session: Session | None = None
 
     def __repr__(self) -> str:
