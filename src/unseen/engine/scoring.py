@@ -11,6 +11,7 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
+from typing import Self
 
 import numpy as np
 
@@ -18,7 +19,7 @@ import unseen
 from unseen.core.arrays import Arrays, FloatArray, IdArray, IntArray
 from unseen.core.exposure import MAX_FITS, Fit, Plan
 from unseen.core.plans import at_once
-from unseen.core.protocols import CheckpointStore
+from unseen.core.protocols import CheckpointStore, Learner
 from unseen.core.table import ScoreTable
 from unseen.data.base import digest
 from unseen.engine.runs.base import Run
@@ -50,6 +51,11 @@ class Abilities:
     epochs: int | None = 1
     provides: frozenset[str] | None = None
     closed_form: bool = False
+
+    @classmethod
+    def of(cls, learner: Learner) -> Self:
+        """Return what a learner that trains here gives."""
+        return cls(learner.describe(), learner.epochs, learner.provides, learner.closed_form)
 
 
 class Scoring:
@@ -106,6 +112,13 @@ class Scoring:
     def done(self) -> int:
         """The number of finished fits."""
         return len(self._finished)
+
+    @property
+    def sample_bytes(self) -> int:
+        """The bytes that the scores keep of each watched sample while its fit runs."""
+        classes = len(self.samples.class_names)
+        starts = [score.start(side, 1, classes) for score in self.scores for side in score.sides]
+        return sum(array.nbytes for state in starts for array in state.values())
 
     def pending(self) -> Iterator[tuple[Fit, ScoreSink, CheckpointStore]]:
         """Yield the fits that the run does not hold yet, each with its accumulator and its checkpoint store."""

@@ -243,7 +243,7 @@ class Work:
                     self.samples,
                     plan=one.plan,
                     scores=one.scores,
-                    learner=_describe_learner(learner),
+                    learner=Abilities.of(learner),
                     run=one.run,
                     seed=one.seed,
                     settings={"threads": self.threads},
@@ -296,7 +296,7 @@ class Work:
         """Refuse scores that this plan or learner cannot give, before a run begins."""
         check_scores(self.data, map(resolve_score, scores))
         for score in scores:
-            check_score(resolve_score(score), plan, _describe_learner(learner or self.learner))
+            check_score(resolve_score(score), plan, Abilities.of(learner or self.learner))
 
     def test(
         self, run: Run, trainings: Iterable[Training], test: IntArray, *, seed: int
@@ -443,11 +443,6 @@ def _ignore_report(kind: str, **fields: object) -> None:
     """Ignore a report."""
 
 
-def _describe_learner(learner: Learner) -> Abilities:
-    """Return what a scoring needs to know about a learner."""
-    return Abilities(learner.describe(), learner.epochs, learner.provides, learner.closed_form)
-
-
 def _set_workers(learner: Learner, workers: int) -> Learner:
     """Return the learner with each model trained by so many processes; like threads, they are in its description."""
     parallel = learner.with_workers(workers)
@@ -537,12 +532,6 @@ def _describe_scoring(work: Work, job: Scoring) -> dict[str, object]:
     """Describe a scoring before it begins: what will be done, and how much memory it needs."""
     data = work.data
     n, own = len(data), work.learner.memory(data, job.plan)
-    sample = sum(
-        a.nbytes
-        for score in job.scores
-        for side in score.sides
-        for a in score.start(side, 1, len(data.class_names)).values()
-    )
     return {
         "n": n,
         "classes": len(data.class_names),
@@ -556,7 +545,7 @@ def _describe_scoring(work: Work, job: Scoring) -> dict[str, object]:
         # A learner that reads the data in blocks holds no more of it than the data set itself does.
         "data_bytes": max(n * data.sample_bytes, data.held_bytes) if own is None else data.held_bytes,
         "learner_bytes": own or 0,
-        "state_bytes": sample * n // max(1, job.fits_in_all // job.plan.repeats),
+        "state_bytes": job.sample_bytes * n // max(1, job.fits_in_all // job.plan.repeats),
         "groups": 0 if job.samples.groups is None else int(np.sum(np.bincount(job.samples.groups) > 1)),
         "copies_alone": work.copies_alone,
         "notes": list(data.notes),

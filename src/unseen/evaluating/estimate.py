@@ -247,10 +247,7 @@ def _add_up(costs: Costs, training: Costs, budget: int | None, slots: int, openi
 
 def _state_bytes(job: Scoring, size: Size) -> float:
     """Count the bytes that the scores keep of a fit while it runs."""
-    classes = len(job.samples.class_names)
-    starts = [score.start(side, 1, classes) for score in job.scores for side in score.sides]
-    each = sum(array.nbytes for state in starts for array in state.values())
-    return float((each + 40) * (size.unseen + size.seen))  # 40: count of observations, confidence, prediction
+    return float((job.sample_bytes + 40) * (size.unseen + size.seen))  # 40: count, confidence, prediction
 
 
 def _storage(costs: Costs, at_once: int) -> Range:
@@ -266,10 +263,8 @@ def _storage(costs: Costs, at_once: int) -> Range:
 def _job(work: Work, plan: Plan, scores: Sequence[str | Score], seed: int) -> Scoring:
     """Make the scoring job, which is never run: it refuses what `prune` would refuse before training."""
     work.check(plan, scores)
-    own = work.learner
-    abilities = Abilities(own.describe(), own.epochs, own.provides, own.closed_form)
     with Run() as run:
-        return Scoring(work.samples, plan=plan, scores=scores, learner=abilities, run=run, seed=seed)
+        return Scoring(work.samples, plan=plan, scores=scores, learner=Abilities.of(work.learner), run=run, seed=seed)
 
 
 def _refuse_recorder(learner: Any) -> None:

@@ -171,7 +171,7 @@ def evaluate(
         run.save_output(FILE, evaluation)
         for name, price in prices.items():
             run.event(CHOOSING, arm=name, **asdict(price))
-        evaluation.times.update(of_arms(run.events(), {arm.name: arm.file for arm in arms}))
+        evaluation.times.update(of_arms(run.events(), {arm.name: file_name(arm.name) for arm in arms}))
         work.report("result", result=evaluation, run=out)
         return evaluation
 
@@ -274,11 +274,6 @@ class Arm:
     draws: int  # how many different sets there are among `rows`: 1 where it is always the same set
     beside: dict[str, str] = field(default_factory=dict)  # for a coreset, the names of its baselines by kind
 
-    @property
-    def file(self) -> str:
-        """The name of its files."""
-        return file_name(self.name)
-
 
 def check_baselines(baselines: Sequence[str], *, features: bool) -> tuple[Kind, ...]:
     """Return the baselines in a fixed order; refuse unknown ones, and `"dedup"` without features.
@@ -369,7 +364,7 @@ class Replicates:
             work.check_batch(size)
         self.of_arm = {
             arm: [
-                Training(f"{arm.file}-r{r}", rows, r, work.lasting(fix, len(rows), len(exam.pool)))
+                Training(f"{file_name(arm.name)}-r{r}", rows, r, work.lasting(fix, len(rows), len(exam.pool)))
                 for r, rows in enumerate(arm.rows)
             ]
             for arm in arms

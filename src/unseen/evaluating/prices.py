@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from unseen.engine.runs import RunDirectory
 
@@ -45,26 +45,36 @@ def of_fits(events: Iterable[Mapping[str, Any]]) -> dict[str, Price]:
     ... ])
     {'r0f0': Price(trainings=1, seconds=6.0, samples=200)}
     """
+    prices = {}
+    for name, fit in _finished_fits(events).items():
+        known = [seconds for seconds in fit.epochs.values() if seconds is not None]
+        seen = None if fit.samples is None else fit.samples * max(len(fit.epochs), 1)
+        prices[name] = Price(1, sum(known) if known else fit.seconds, seen)
+    return prices
+
+
+class _FinishedFit(NamedTuple):
+    seconds: float  # from start to end; only of the last part of a fit that was killed and resumed
+    samples: int | None  # how many it was trained on, where that is logged
+    epochs: dict[int, float | None]  # the seconds of each, observation included, where they are logged
+
+
+def _finished_fits(events: Iterable[Mapping[str, Any]]) -> dict[str, _FinishedFit]:
+    """Read from the events what each finished fit took."""
     samples: dict[str, int] = {}
     epochs: dict[str, dict[int, float | None]] = {}
-    whole: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     for event in events:
         kind, fit = event.get("kind"), str(event.get("fit"))
         if kind == "fit_start" and "samples" in event:
             samples[fit] = int(event["samples"])
         elif kind == "epoch":
-            seconds = event.get("seconds")
-            spent = None if seconds is None else float(seconds) + float(event.get("observe_seconds") or 0)
+            spent = event.get("seconds")
+            spent = None if spent is None else float(spent) + float(event.get("observe_seconds") or 0)
             epochs.setdefault(fit, {})[int(event["epoch"])] = spent
         elif kind == "fit_end":
-            whole[fit] = float(event["seconds"])
-    prices = {}
-    for fit, seconds in whole.items():
-        own, count = epochs.get(fit, {}), samples.get(fit)
-        spent_each = [one for one in own.values() if one is not None]
-        seen = None if count is None else count * max(len(own), 1)
-        prices[fit] = Price(1, sum(spent_each) if spent_each else seconds, seen)
-    return prices
+            seconds[fit] = float(event["seconds"])
+    return {fit: _FinishedFit(spent, samples.get(fit), epochs.get(fit, {})) for fit, spent in seconds.items()}
 
 
 def total(prices: Sequence[Price]) -> Price:
@@ -114,18 +124,9 @@ def worth(path: Path, n: int) -> float | None:
 
     None where no fit is logged, and where some fits have more epochs than others.
     """
-    trained: list[float | None] = []
-    lengths = set[int]()
-    for events in _all_events(path):
-        sizes = {event["fit"]: event.get("samples") for event in events if event.get("kind") == "fit_start"}
-        epochs: dict[str, set[int]] = {}
-        for event in events:
-            if event.get("kind") == "epoch":
-                epochs.setdefault(event["fit"], set()).add(int(event["epoch"]))
-        for fit in {event["fit"] for event in events if event.get("kind") == "fit_end"}:
-            trained.append(sizes.get(fit))
-            lengths.add(len(epochs.get(fit, ())))
-    samples = _sum_if_known(trained) if len(lengths) == 1 else None
+    fits = [fit for events in _all_events(path) for fit in _finished_fits(events).values()]
+    alike = len({len(fit.epochs) for fit in fits}) == 1
+    samples = _sum_if_known(fit.samples for fit in fits) if alike else None
     return samples / n if samples else None
 
 

@@ -265,7 +265,7 @@ def sweep(
             for budget in budgets:
                 trials.check(method, budget, range(seeds))
         trials.open()
-        tried = [(method, budget) for method in lines for budget in trials.budgets_of(method, budgets)]
+        tried = [(one, budget) for one in lines for budget in (budgets if one.rule else [len(train)])]
         trials.announce(
             ("cells", f"{len(lines)} methods at {len(budgets)} budgets, {seeds} replicates"),
             scorings=seeds * trials.scorings(lines, budgets),

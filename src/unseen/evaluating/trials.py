@@ -184,10 +184,6 @@ class Trials:
             return False
         return True
 
-    def budgets_of(self, method: Method, budgets: Sequence[int]) -> Sequence[int]:
-        """Return the budgets at which a method is tried: `full` has only one."""
-        return (len(self.train),) if method.rule is None else budgets
-
     def outcomes(self, tried: Sequence[tuple[Method, int]], replicates: Sequence[int]) -> dict[CellKey, Outcome]:
         """Try these methods at these budgets in these replicates, and return the outcome of each.
 
