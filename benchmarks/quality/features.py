@@ -49,7 +49,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from unseen.core.threads import default_threads
+from unseen.core.machine import default_threads
 from unseen.data import from_arrays, resolve
 from unseen.embedding import Columns, Tfidf
 from unseen.embedding.features import Filters, rotation

@@ -50,7 +50,7 @@ import unseen
 from unseen.data import digits, from_arrays, from_parquet
 from unseen.data.parts import Part
 from unseen.engine.runs import RunDirectory
-from unseen.engine.runs.files import EventLog, spent
+from unseen.engine.runs.base import EventLog, spent
 from unseen.engine.scoring import versions
 from unseen.engine.work import Training, Work
 from unseen.evaluating.methods import Method, Selector

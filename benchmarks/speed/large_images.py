@@ -35,7 +35,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 import unseen
-from unseen.core.threads import default_threads
+from unseen.core.machine import default_threads
 from unseen.data import from_folder
 from unseen.learners.torch import Recipe, TorchLearner
 from unseen.learners.torch.networks import build

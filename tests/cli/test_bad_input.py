@@ -243,7 +243,7 @@ def test_a_refused_argument_leaves_a_finished_run_as_it_was(unseen_says, prune, 
 
 def test_a_second_process_on_the_same_run_is_refused(unseen_says, prune, finished):
     before = content(finished)
-    holding = "import sys; from unseen.engine.runs.files import Lock; from pathlib import Path\n"
+    holding = "import sys; from unseen.core.files import Lock; from pathlib import Path\n"
     holding += "lock = Lock(Path(sys.argv[1]) / 'lock'); print('held', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", holding, str(finished)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:

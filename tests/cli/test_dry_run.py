@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from command_line import digits_file_fixture, finished_fixture, prune_fixture, unseen_says_fixture  # noqa: F401
 
+from unseen.core.files import Lock
 from unseen.engine.runs.base import seal, unseal
-from unseen.engine.runs.files import Lock
 
 QUICK = ["--learner", "logistic", "--threads", "1", "--no-report"]
 

@@ -70,7 +70,7 @@ def test_every_module_can_be_imported_without_what_windows_lacks():
 @pytest.mark.parametrize("system", ["macOS", "Windows"])
 def test_memory_where_the_system_says_little(monkeypatch, system):
     """Without /proc; macOS does not know how many pages are free, Windows does not say how many there are."""
-    from unseen.core.limits import free_memory
+    from unseen.core.machine import free_memory
     from unseen.data.formats import ReadOptions
 
     def no_proc(path, *_, **__):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from unseen.core.threads import ahead, for_each, limited_threads, one_thread_each
+from unseen.core.machine import ahead, for_each, limited_threads, one_thread_each
 
 
 def libraries():

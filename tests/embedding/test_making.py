@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import unseen
+from unseen.core.files import LOCK, Lock
 from unseen.data import from_arrays, resolve
 from unseen.embedding import api
-from unseen.engine.runs.files import LOCK, Lock
 from unseen.errors import ArgumentError, DataError, RunLockedError, RunMismatchError
 
 

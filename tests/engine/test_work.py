@@ -90,7 +90,7 @@ def test_a_single_long_fit_has_all_cores(monkeypatch, plan, jobs):
 @pytest.mark.parametrize(("short", "threads"), [(1797 * 64, None), (1797 * 64 + 1, 1)])
 def test_an_estimator_has_one_thread_where_its_fit_is_short(monkeypatch, options, short, threads):
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
-    monkeypatch.setattr("unseen.core.threads.count_cores", lambda: 8)
+    monkeypatch.setattr("unseen.core.machine.count_cores", lambda: 8)
     monkeypatch.setattr(work_module, "SHORT", short)
     digits = unseen.data.digits()
     chosen = Work(digits, "hist_gradient_boosting", **options).threads
@@ -101,7 +101,7 @@ def test_an_estimator_has_one_thread_where_its_fit_is_short(monkeypatch, options
 
 def test_verbs_of_several_works_choose_the_same_threads(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
-    monkeypatch.setattr("unseen.core.threads.count_cores", lambda: 8)
+    monkeypatch.setattr("unseen.core.machine.count_cores", lambda: 8)
     executor, _ = work_module.resolve_executor({}, unseen.data.digits(), "hist_gradient_boosting")
     assert executor.threads == 1
 

@@ -249,7 +249,7 @@ def test_json_holds_every_figure_with_its_range():
         ({"gpus": 8}, ArgumentError, "gpus=8 needs a learner on a GPU here"),
         ({"gpus": 0}, ArgumentError, "gpus must be an integer of at least 1"),
         ({"gpus": 2, "jobs": 2}, ArgumentError, "not both"),
-        ({"jobs": 0}, ArgumentError, "jobs must be at least 1"),
+        ({"jobs": 0}, ArgumentError, "jobs must be an integer of at least 1"),
         ({"keep": 0.5, "prune": 0.5}, BudgetError, "exactly one"),
         ({"plan": unseen.folds(601)}, ValueError, "601"),
         ({"score": "forgetting"}, ArgumentError, "needs 2 epochs"),

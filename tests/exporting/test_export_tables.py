@@ -15,8 +15,8 @@ import pytest
 from small_exports import NAMES, coreset_of, everything, photos, picture, pictures_table, same_samples
 
 import unseen
+from unseen.core.files import LOCK
 from unseen.data import from_arrays, from_folder, from_huggingface, from_parquet, resolve
-from unseen.engine.runs.files import LOCK
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
 from unseen.exporting.api import KINDS
 

@@ -137,7 +137,7 @@ def test_no_room_is_told_and_nothing_is_left(tmp_path, to, monkeypatch):
 
 
 def test_a_second_export_to_one_place_waits_its_turn(tmp_path):
-    from unseen.engine.runs.files import LOCK, Lock
+    from unseen.core.files import LOCK, Lock
 
     path = pictures_table(tmp_path / "t.parquet")
     lock = Lock(tmp_path / ".kept.part" / LOCK)

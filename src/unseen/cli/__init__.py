@@ -22,7 +22,7 @@ def main() -> None:
     # the processors. OpenBLAS reads this when NumPy is loaded.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "8")
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # see `unseen.core.threads.short_spins`
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # see `unseen.core.machine.short_spins`
     try:
         from unseen.cli._app import run  # takes a second, in which Ctrl-C should show no traceback
 

@@ -21,7 +21,7 @@ from rich.text import Text
 
 import unseen
 from unseen.cli import _options as o
-from unseen.core.threads import environment
+from unseen.core.machine import environment
 from unseen.core.words import duration, many, size
 from unseen.errors import UnseenError
 
@@ -165,7 +165,7 @@ class Reporter:
         **resolved: Any,
     ) -> None:
         from unseen.engine.runs.commands import command_of
-        from unseen.engine.runs.readonly import ReadOnlyRun
+        from unseen.engine.runs.directory import ReadOnlyRun
 
         place = given["out_dir"] if run is None else run
         self.quiet, self.run = given["showing"].silent, Path(place)

@@ -19,7 +19,7 @@ from unseen.errors import ArgumentError, CorruptFileError, DataError, RunError
 
 if TYPE_CHECKING:
     from unseen.engine.runs.commands import Command
-    from unseen.engine.runs.readonly import ReadOnlyRun
+    from unseen.engine.runs.directory import ReadOnlyRun
 
 COMMAND = "command.json"  # the name of the file, as in `unseen.engine.runs.commands`
 
@@ -74,7 +74,7 @@ def resume(
       unseen resume runs/photos --dry-run
     """
     from unseen.engine.runs.commands import outside, read_command
-    from unseen.engine.runs.readonly import ReadOnlyRun
+    from unseen.engine.runs.directory import ReadOnlyRun
 
     begun = read_command(run)
     name, options = begun.name, _checked(run, begun)
@@ -189,7 +189,7 @@ class Inspection:
 
 def inspect_run(run: Path, name: str, options: dict[str, Any]) -> Inspection:
     """Run the command that began a run up to where its work would begin, and change nothing."""
-    from unseen.engine.runs.readonly import ReadOnlyRun
+    from unseen.engine.runs.directory import ReadOnlyRun
 
     read_only, ahead, refused = ReadOnlyRun(run), None, []
     try:
@@ -213,7 +213,7 @@ def inspect_files(run: Path, begun: Command, risks: list[str]) -> Inspection:
     from unseen.engine.runs import RunDirectory
     from unseen.engine.runs.base import differences, normal
     from unseen.engine.runs.commands import outside, read_by
-    from unseen.engine.runs.readonly import ReadOnlyRun
+    from unseen.engine.runs.directory import ReadOnlyRun
 
     manifest, data = RunDirectory(run).manifest(), begun.options.get("data")
     known = manifest.get("fingerprint", {})

@@ -1,7 +1,7 @@
-"""Atomic files, and parquet files with JSON metadata.
+"""Files and folders that are written whole or not at all, parquet files with JSON metadata, and locks.
 
 `replace_file` writes a file as a whole or not at all. A writer that is killed, or that finds the disk full, leaves the
-old content under the name, and at most one temporary file (`.*.tmp`) beside it.
+old content under the name, and at most one temporary file (`.*.tmp`) beside it. `NewFolder` does the same for a folder.
 
 Tables, coresets and histories are parquet files. Their metadata is JSON, and they carry a digest of their content.
 Nothing in them is ever unpickled.
@@ -13,6 +13,9 @@ import errno
 import json
 import os
 import secrets
+import shutil
+import socket
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from hashlib import blake2b
@@ -26,7 +29,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unseen.core.arrays import Named
-from unseen.errors import CorruptFileError, StorageError, import_optional
+from unseen.errors import CorruptFileError, RunError, RunLockedError, StorageError, import_optional
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -136,3 +144,137 @@ def _digest(columns: Mapping[str, npt.NDArray[Any]], text: str) -> str:
         else:
             digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()
+
+
+# ---- one process at a time in a run directory ----------------------------------------------------------------------
+
+_held: weakref.WeakSet[Lock] = weakref.WeakSet()
+
+
+class Lock:
+    """A lock on a file, held until `release` or the end of the process, however the process ends.
+
+    The kernel holds the lock (`flock`), so a killed process leaves none behind. The file names its holder.
+
+    Raises:
+        RunLockedError: another process (or another `Lock` of this process) holds the lock.
+        StorageError: the file cannot be written.
+        RunError: the system has no such locks.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if fcntl is None:
+            raise RunError(
+                f"{path.parent} cannot be locked, as this system has no flock (Windows); use Linux, macOS or WSL, or "
+                "leave out= away: then results stay in memory"
+            )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise storage_error(path, error) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
+        except OSError as error:
+            os.close(handle)
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                raise RunLockedError(
+                    f"{path.parent} is in use by {_name_holder(path)}, or choose another out="
+                ) from None
+            raise storage_error(path, error) from error
+        self._handle: int | None = handle
+        _held.add(self)
+
+    def release(self) -> None:
+        """Release the lock."""
+        if self._handle is not None:
+            with suppress(OSError):
+                os.ftruncate(self._handle, 0)
+            self.forget()
+
+    def forget(self) -> None:
+        """Close the file, and leave the name of its holder in it."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def _name_holder(path: Path) -> str:
+    try:
+        holder = json.loads(path.read_bytes())
+        name = f"process {holder['pid']} on {holder['host']}"
+        if (holder["pid"], holder["host"]) == (os.getpid(), socket.gethostname()):
+            return f"{name}, which is this one; go on with the recorder or run that holds it, or delete that by `del`"
+    except (OSError, ValueError, KeyError, TypeError):
+        name = "another process"
+    return f"{name}; wait for it or stop it"
+
+
+def _forget_in_child() -> None:
+    # A forked child, such as a data loader, shares the handle. With it the lock would outlive a killed parent.
+    for lock in _held:
+        lock.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
+
+
+# ---- folders that are there whole or not at all --------------------------------------------------------------------
+
+LOCK = ".lock"  # hidden, so that no class folder has this name
+
+
+class NewFolder:
+    """A folder that is written under another name until it is whole; the rest of a killed process is removed first.
+
+    Raises:
+        RunLockedError: another process writes this folder.
+        StorageError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.part = folder.absolute().with_name(f".{folder.absolute().name}.part")
+
+    def __enter__(self) -> Path:
+        self._above = [folder for folder in self.part.parents if not folder.exists()]  # innermost first
+        try:
+            self._lock = Lock(self.part / LOCK)
+        except StorageError as error:
+            why = error.__cause__
+            raise storage_error(self.folder, why if isinstance(why, OSError) else error) from error
+        for left in self.part.iterdir():
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            elif left.name != LOCK:
+                left.unlink()
+        return self.part
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            if kind is None:
+                os.sync()  # once for all files; one call for each file would take longer than to write it
+                (self.part / LOCK).unlink()
+                self.part.rename(self.folder.absolute())
+        except OSError as failed:
+            raise storage_error(self.folder, failed) from failed
+        finally:
+            if kind is not None or self.part.exists():
+                shutil.rmtree(self.part, ignore_errors=True)
+                for folder in self._above:
+                    with suppress(OSError):
+                        folder.rmdir()
+            self._lock.release()
+
+
+def mapped(path: Path, shape: tuple[int, ...]) -> Any:
+    """Make an npy file of float32 zeros, and return it as an array to fill; an OSError says that the disk is full."""
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    # Here a full disk raises an error. Later, inside the memory map, it would kill the process.
+    if hasattr(os, "posix_fallocate"):
+        with path.open("rb+") as file, suppress(NotImplementedError):
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array

@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from unseen.core import seeds
 from unseen.core.arrays import IntArray
+from unseen.core.machine import for_each
 from unseen.core.protocols import Data
-from unseen.core.threads import for_each
 from unseen.data.files import Files, Watch, changed
 from unseen.data.labels import Labelling
 from unseen.errors import DataError, some, warn

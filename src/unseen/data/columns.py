@@ -27,9 +27,11 @@ from unseen.data.arrow import (
     WORD,
     dates_to_days,
     decode_dictionary,
+    find_row_numbers,
     is_any,
     is_list,
     is_readable,
+    note_left_out,
     to_numbers,
     value_type,
     warn_of_lists,
@@ -40,7 +42,6 @@ from unseen.data.decoding import ImageSource, is_image
 from unseen.data.formats import COLUMNS, IMAGES, Format
 from unseen.data.images import SUFFIXES, open_images
 from unseen.data.labels import Labelling, count_rows, labelling
-from unseen.data.row_numbers import find_row_numbers, note_left_out
 from unseen.data.shards import ShardedVectors
 from unseen.errors import ArgumentError, DataError, some, warn
 

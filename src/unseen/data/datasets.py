@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from unseen.core.arrays import IntArray
-from unseen.core.limits import count_cores
+from unseen.core.machine import count_cores
 from unseen.data.arrays import PATIENCE, as_images, from_values, one_line
 from unseen.data.base import ArrayData, Hashes, Samples, blocks, hash_rows
 from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, of_text

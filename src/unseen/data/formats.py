@@ -26,7 +26,7 @@ from PIL import Image
 
 from unseen.core.arrays import IntArray
 from unseen.core.checks import at_least, one_of
-from unseen.core.limits import count_cores, total_memory
+from unseen.core.machine import count_cores, total_memory
 from unseen.core.protocols import Data
 from unseen.data.base import blocks
 from unseen.data.decoding import ImageSource, upright

@@ -24,10 +24,10 @@ from unseen.errors import ArgumentError, DataError, UnknownArgumentError
 FORMATS: Registry[type[Format]] = Registry("data format", "unseen.formats")
 
 # The first that reads a source is taken; those of other packages are asked before `LAST`, which read all else.
+FORMATS.add("open", OpenFormat)
 FORMATS.add("digits", DigitsFormat)
 FORMATS.add("openml", OpenmlFormat)
 FORMATS.add("hub", HubFormat)
-FORMATS.add("open", OpenFormat)
 FORMATS.add("frame", FrameFormat)
 FORMATS.add("arrays", ArraysFormat)
 FORMATS.add("huggingface", HuggingFaceFormat)

@@ -18,11 +18,11 @@ import numpy.typing as npt
 
 from unseen import data as data_room
 from unseen.core.checks import at_least, check_known, one_of
-from unseen.core.files import replace_file, storage_error
+from unseen.core.files import NewFolder, mapped, replace_file, storage_error
+from unseen.core.machine import default_threads, limited_threads
 from unseen.core.protocols import Data
 from unseen.core.registry import parse_spec
 from unseen.core.seeds import checked
-from unseen.core.threads import default_threads, limited_threads
 from unseen.data.base import ArrayData, Samples
 from unseen.data.labels import Labelling
 from unseen.data.parts import Joined
@@ -32,7 +32,6 @@ from unseen.embedding.backbones import EfficientNetLite0, ModelFolder, Network, 
 from unseen.embedding.features import Columns, Embedder, Embedding, Patches, Tfidf
 from unseen.engine.runs import seed_of
 from unseen.engine.runs.base import check_same, normal
-from unseen.engine.runs.files import NewFolder, mapped
 from unseen.engine.scoring import versions
 from unseen.errors import ArgumentError, DataError, UnknownNameError, some
 

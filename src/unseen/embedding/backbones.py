@@ -25,8 +25,8 @@ import numpy.typing as npt
 
 from unseen.core import seeds
 from unseen.core.checks import at_least
+from unseen.core.machine import limited_threads
 from unseen.core.protocols import Data
-from unseen.core.threads import limited_threads
 from unseen.embedding.features import Embedder, Embedding, block_of
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, import_optional
 

@@ -22,10 +22,10 @@ from unseen.core.arrays import Arrays, FloatArray, IntArray
 from unseen.core.checks import one_of
 from unseen.core.coreset import Coreset
 from unseen.core.exposure import Exposure, Fit, Plan
+from unseen.core.machine import default_threads
 from unseen.core.plans import plan_of
 from unseen.core.protocols import Data, Learner
 from unseen.core.table import ScoreTable
-from unseen.core.threads import default_threads
 from unseen.data.formats import Reading
 from unseen.data.labels import grouping, joined_groups, to_numpy
 from unseen.engine import executors

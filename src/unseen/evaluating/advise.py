@@ -19,7 +19,7 @@ from unseen.core.checks import at_least, is_number
 from unseen.core.protocols import Data, Learner
 from unseen.data.arrays import from_arrays
 from unseen.engine import runs
-from unseen.engine.runs.files import understood
+from unseen.engine.runs.base import understood
 from unseen.errors import ArgumentError
 from unseen.evaluating.methods import EVERYTHING, RANDOM, Method, default_method
 from unseen.evaluating.statistics import (

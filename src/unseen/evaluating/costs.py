@@ -24,9 +24,9 @@ import numpy as np
 from unseen.core import seeds
 from unseen.core.arrays import Arrays, IntArray
 from unseen.core.exposure import Fit, Plan, Side
+from unseen.core.machine import limited_threads
 from unseen.core.plans import LeaveOneOut
 from unseen.core.protocols import Data, Learner
-from unseen.core.threads import limited_threads
 from unseen.data.parts import Part
 from unseen.engine.runs.directory import DirectoryCheckpoints
 from unseen.engine.scoring import SampleInfo, Scoring

@@ -305,7 +305,7 @@ def _time_start(costs: Costs, slots: int) -> float:
     """Measure the seconds that worker processes take to start; 0 where fits run in this process."""
     if slots == 1:
         return 0.0
-    code = "import unseen.engine.executors.worker, unseen.engine.work"
+    code = "import unseen.engine.executors.pool, unseen.engine.work"
     if costs.in_epochs and costs.learner.name == "torch":
         code += ", unseen.learners.torch.loop"
     start = perf_counter()

@@ -19,7 +19,7 @@ from unseen.core.checks import at_least
 from unseen.core.files import read_parquet, replace_file, write_parquet
 from unseen.core.words import many
 from unseen.engine import runs
-from unseen.engine.runs.files import spent
+from unseen.engine.runs.base import spent
 from unseen.engine.work import Outcome
 from unseen.errors import ArgumentError
 from unseen.evaluating.methods import FULL, Method, usual_methods

@@ -21,14 +21,13 @@ import pyarrow as pa
 
 from unseen.core.arrays import IntArray
 from unseen.core.coreset import Coreset
-from unseen.core.files import storage_error
+from unseen.core.files import NewFolder, storage_error
 from unseen.core.table import ScoreTable
 from unseen.data.formats import Format
 from unseen.data.sources import find_format
 from unseen.engine import runs
 from unseen.engine.runs.base import differences
 from unseen.engine.runs.commands import read_by, told_before
-from unseen.engine.runs.files import NewFolder
 from unseen.errors import ArgumentError, DataError, RunError, RunMismatchError, UnseenError, some
 
 Report: TypeAlias = Callable[..., None]

@@ -23,13 +23,12 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from unseen.core.checks import one_of
-from unseen.core.files import replace_file
+from unseen.core.files import mapped, replace_file
 from unseen.core.table import ScoreTable
 from unseen.data.arrow import is_any
 from unseen.data.datasets import HuggingFaceFormat
 from unseen.data.frames import CsvFormat, layout_of
 from unseen.engine.runs.directory import results_of
-from unseen.engine.runs.files import mapped
 from unseen.errors import ArgumentError, DataError, import_optional, some
 from unseen.exporting.request import ExportRequest, new_folder
 from unseen.scores.label_quality import PROBABILITIES, ROWS

@@ -26,8 +26,8 @@ import numpy.typing as npt
 from unseen.core.arrays import Array, Arrays, FloatArray, IntArray, pack, unpack
 from unseen.core.closed_form import LEAST_GAP, Solution, Sums, left_out
 from unseen.core.exposure import Fit
+from unseen.core.machine import for_each, one_thread_each
 from unseen.core.protocols import CheckpointStore, Data, Sink
-from unseen.core.threads import for_each, one_thread_each
 from unseen.errors import DataError
 from unseen.learners.base import LeftOut, Progress, by_id, split_whole_groups
 from unseen.learners.rows import Piece, RowReader, add_sums, enough_remains, solve_or_refuse

@@ -22,9 +22,9 @@ from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.checks import one_of
 from unseen.core.closed_form import LEAST_GAP, EveryLam, Solution
 from unseen.core.exposure import SIDES, Fit, Observation, Plan
+from unseen.core.machine import for_each, one_thread_each
 from unseen.core.plans import Folds
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
-from unseen.core.threads import for_each, one_thread_each
 from unseen.errors import ArgumentError
 from unseen.learners.base import (
     by_id,

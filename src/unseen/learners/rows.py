@@ -19,8 +19,8 @@ from scipy.linalg import LinAlgError
 
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.closed_form import Solution, Sums, solve
+from unseen.core.machine import ahead, for_each, one_thread_each
 from unseen.core.protocols import Data
-from unseen.core.threads import ahead, for_each, one_thread_each
 from unseen.errors import DataError, some
 from unseen.learners.base import by_id
 from unseen.learners.products import Answers, OnCpu, Products, SumBuilder, make_answers

@@ -22,8 +22,8 @@ from threadpoolctl import threadpool_limits
 from unseen.core import seeds
 from unseen.core.arrays import IntArray, as_numpy, is_tensor, of_tensor, unmasked
 from unseen.core.exposure import SIDES, Fit, Observation, Side
+from unseen.core.machine import short_spins
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
-from unseen.core.threads import short_spins
 from unseen.errors import ArgumentError, DataError, some
 from unseen.learners.base import by_id, check_two_classes, logits_of, refuse_target
 

@@ -20,7 +20,7 @@ from scipy import special
 
 from unseen.core.arrays import Array, as_numpy, check_real, dense, is_tensor, unmasked
 from unseen.core.checks import one_of
-from unseen.core.threads import for_each
+from unseen.core.machine import for_each
 from unseen.errors import ArgumentError, some
 
 # On a CPU, a block and its temporaries fit in the cache of a core; a GPU is faster with few large blocks.

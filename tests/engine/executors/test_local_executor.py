@@ -298,7 +298,7 @@ def test_data_are_shared_once_by_the_runs_of_a_session():
 
 
 def test_shared_arrays_are_private_copies_and_leave_no_file(tmp_path, monkeypatch):
-    from unseen.engine.executors.worker import SharedData, open_shared
+    from unseen.engine.executors.pool import SharedData, open_shared
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     fixed = np.arange(5)
@@ -329,13 +329,13 @@ def test_bad_numbers_are_refused():
 
 
 def test_threads_are_shared_out_and_restored(monkeypatch):
-    monkeypatch.setattr("unseen.core.threads.count_cores", lambda: 8)
+    monkeypatch.setattr("unseen.core.machine.count_cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert [default_threads(jobs) for jobs in (1, 2, 3, 8, 9)] == [8, 4, 2, 1, 1]
     assert LocalExecutor(4).threads == 2
     from threadpoolctl import threadpool_info
 
-    from unseen.core.threads import limited_threads
+    from unseen.core.machine import limited_threads
 
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)

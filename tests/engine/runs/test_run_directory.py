@@ -19,9 +19,8 @@ from unseen.core.coreset import Coreset
 from unseen.core.files import read_parquet
 from unseen.core.table import ScoreTable
 from unseen.engine.runs import RunDirectory
-from unseen.engine.runs.base import seal, unseal
+from unseen.engine.runs.base import EventLog, seal, unseal
 from unseen.engine.runs.directory import owner_of, read_arrays, write_arrays
-from unseen.engine.runs.files import EventLog
 from unseen.errors import CorruptFileError, RunError, RunLockedError, RunMismatchError
 
 MANIFEST = {"seed": 0, "plan": {"plan": "folds", "k": 5}}

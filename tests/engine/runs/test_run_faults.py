@@ -16,7 +16,7 @@ from killed_writer import MANIFEST, NEW, OLD, work
 from unseen.core.files import replace_file
 from unseen.core.table import ScoreTable
 from unseen.engine.runs import RunDirectory
-from unseen.engine.runs.files import EventLog
+from unseen.engine.runs.base import EventLog
 from unseen.errors import StorageError
 
 KEPT = ["manifest.json", "outputs.json", "scores.parquet", "coreset.parquet", "fits/r0f0/result.npz"]

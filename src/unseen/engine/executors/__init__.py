@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from unseen.core.arrays import Arrays, IntArray, Named
 from unseen.core.checks import at_least, check_known, check_options
 from unseen.core.exposure import Fit
+from unseen.core.machine import default_threads, limited_threads
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
 from unseen.core.registry import parse_spec
-from unseen.core.threads import default_threads, limited_threads
 from unseen.errors import ArgumentError
 
 if TYPE_CHECKING:

@@ -25,9 +25,10 @@ from typing import Any
 
 from unseen.core.arrays import Named
 from unseen.core.checks import at_least, is_number
+from unseen.core.machine import limited_threads
 from unseen.core.protocols import Data, Learner
-from unseen.core.threads import limited_threads
 from unseen.engine.executors import Job, Report, run_job
+from unseen.engine.executors.pool import pack_error
 from unseen.engine.executors.ray_parts import Sizes, is_parted, train_in_parts
 from unseen.engine.executors.ray_tasks import (
     KEPT,
@@ -47,7 +48,6 @@ from unseen.engine.executors.ray_tasks import (
     train,
     whole_node,
 )
-from unseen.engine.executors.worker import pack_error
 from unseen.errors import ArgumentError, MissingDependencyError, WorkerError
 
 

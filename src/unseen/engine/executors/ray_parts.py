@@ -17,11 +17,11 @@ from typing import Any, cast
 import numpy as np
 
 from unseen.core.arrays import IntArray, Named
+from unseen.core.machine import limited_threads
 from unseen.core.protocols import Parts
-from unseen.core.threads import limited_threads
 from unseen.engine.executors import Job
+from unseen.engine.executors.pool import pack_error, rebuild_error
 from unseen.engine.executors.ray_tasks import RETRIES, Message, Ref, TaskContext, cause, data_and_learner
-from unseen.engine.executors.worker import pack_error, rebuild_error
 from unseen.errors import WorkerError
 
 Summed = Sequence[Any]  # the parts of the first pass, which sums

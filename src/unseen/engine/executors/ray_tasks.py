@@ -14,11 +14,10 @@ from threading import Thread
 from typing import Any
 
 from unseen.core.arrays import Named
-from unseen.core.limits import count_cores
+from unseen.core.machine import count_cores, environment
 from unseen.core.protocols import Data, Learner
-from unseen.core.threads import environment
 from unseen.engine.executors import Job, Report, run_job
-from unseen.engine.executors.worker import pack_error, rebuild_error
+from unseen.engine.executors.pool import pack_error, rebuild_error
 from unseen.errors import ArgumentError, WorkerError
 
 Ref = Any  # ray.ObjectRef

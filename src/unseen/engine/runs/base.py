@@ -1,4 +1,4 @@
-"""What a run is, wherever it is kept: its manifest, and `Run`, which keeps it in memory.
+"""What a run is, wherever it is kept: its manifest, its events, and `Run`, which keeps it in memory.
 
 A manifest is the configuration of a run. It is written as sealed JSON, which carries its own digest, and compared with
 the configuration of a call that would continue the run.
@@ -6,9 +6,15 @@ the configuration of a call that would continue the run.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+import socket
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import zip_longest
 from pathlib import Path
@@ -18,11 +24,10 @@ import numpy as np
 
 from unseen.core.arrays import Arrays, Named
 from unseen.core.coreset import Coreset
-from unseen.core.files import make_plain
+from unseen.core.files import make_plain, storage_error
 from unseen.core.protocols import CheckpointStore
 from unseen.core.table import ScoreTable
-from unseen.engine.runs.files import record
-from unseen.errors import ArgumentError, RunError, RunMismatchError
+from unseen.errors import ArgumentError, CorruptFileError, RunError, RunMismatchError, StorageError
 
 # ---- the manifest: sealed JSON, and the comparison of two configurations --------------------------------------------
 
@@ -170,6 +175,163 @@ def _canonical(content: Mapping[str, Any]) -> bytes:
             f"what a run keeps as JSON must be JSON with text keys and finite numbers: {error}"
         ) from error
     return text.encode() + b"\n"
+
+
+# ---- reading the files of a run, and its log of events ------------------------------------------------------------
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn the errors of reading a file of a run into errors of unseen; FileNotFoundError stays.
+
+    A folder, a pipe or a device in its place is a CorruptFileError, what cannot be read a StorageError.
+    """
+    try:
+        if path.exists() and not path.is_file():  # to read from a pipe would wait forever
+            kind = "folder" if path.is_dir() else "pipe or device"
+            raise CorruptFileError(f"{path} must be a file of the run, but it is a {kind}; move it away")
+        yield
+    except (FileNotFoundError, CorruptFileError, StorageError):
+        raise
+    except NotADirectoryError:
+        raise RunError(f"{path.parent} holds no run: it is a file, and a run is a directory") from None
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror or error}; mend it, or move the run") from error
+
+
+@contextmanager
+def understood(path: Path) -> Iterator[None]:
+    """Raise a CorruptFileError for a whole file that does not hold what unseen writes, such as text for a number."""
+    try:
+        yield
+    except RunError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise CorruptFileError(
+            f"{path} does not hold what unseen writes there ({what}); repeat the original command with the same --out"
+        ) from error
+
+
+def read_whole(path: Path) -> bytes | None:
+    """Return the bytes of a file, or None where there is no file; raise the errors of `reading`."""
+    with reading(path), suppress(FileNotFoundError):
+        return path.read_bytes()
+    return None
+
+
+def file_digest(path: Path) -> str:
+    """Return a digest of all bytes of a file, as 32 hexadecimal digits; raise the errors of `reading`."""
+    with reading(path), path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def move_aside(path: Path) -> None:
+    """Rename a damaged file to `<file>.damaged`; do nothing where there is no file."""
+    try:
+        with suppress(FileNotFoundError):
+            os.replace(path, path.with_name(f"{path.name}.damaged"))  # noqa: PTH105 - fault tests stop at this name
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file; do nothing where there is no file."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+# The fields of an event that are read back, by its kind.
+_NEEDED = {
+    "epoch": ("fit", "epoch"),
+    "fit_end": ("fit", "seconds"),
+    "choosing": ("arm", "trainings", "seconds", "samples"),
+}
+
+
+def record(kind: str, fields: Mapping[str, object]) -> dict[str, Any]:
+    """Return an event as it is kept, with time, process and host."""
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "kind": kind,
+        **fields,
+    }
+
+
+def spent(events: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the seconds of each fit, including epochs that were lost by a kill.
+
+    >>> epochs = [{"kind": "epoch", "fit": "r0f0", "seconds": 1.5, "observe_seconds": 0.25}] * 2
+    >>> spent([*epochs, {"kind": "fit_end", "fit": "r0f0", "seconds": 4.0}])
+    {'r0f0': 4.0}
+    """
+    epochs: dict[str, float] = defaultdict(float)
+    whole: dict[str, float] = defaultdict(float)
+    for event in events:
+        if event["kind"] == "epoch" and "seconds" in event:
+            epochs[event["fit"]] += event["seconds"] + event.get("observe_seconds", 0.0)
+        elif event["kind"] == "fit_end":
+            whole[event["fit"]] += event["seconds"]
+    # An unbroken fit took longer than the sum of its epochs; for a broken fit only the epochs count all its time.
+    return {fit: max(epochs[fit], whole[fit]) for fit in {**epochs, **whole}}
+
+
+class EventLog:
+    """Events appended to a file, each in one write, so that a kill can only damage the last line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, event: Mapping[str, Any]) -> None:
+        """Add one line; raise a StorageError where that fails, and leave the log as it was."""
+        line = json.dumps(event, default=str).encode() + b"\n"
+        try:
+            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                before = os.fstat(handle).st_size
+                try:
+                    while line:
+                        line = line[os.write(handle, line) :]
+                except OSError:
+                    with suppress(OSError):
+                        os.ftruncate(handle, before)
+                    raise
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise storage_error(self.path, error) from error
+
+    def repair(self) -> None:
+        """Cut off a last line that a kill left unfinished."""
+        raw = read_whole(self.path)
+        if raw and not raw.endswith(b"\n"):
+            os.truncate(self.path, raw.rfind(b"\n") + 1)
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return all readable events, oldest first; leave out damaged lines."""
+        found = []
+        for line in (read_whole(self.path) or b"").split(b"\n"):
+            with suppress(ValueError, RecursionError):  # a line that is empty or no JSON
+                event = json.loads(line)
+                if isinstance(event, dict) and _is_sound(event):
+                    found.append(event)
+        return found
+
+
+def _is_sound(event: Mapping[str, Any]) -> bool:
+    """Return whether the fields that are read back exist and have their types; another program may write here too."""
+    texts = [event.get("kind"), event.get("fit", "")]
+    numbers = [event.get(name, 0.0) for name in ("seconds", "observe_seconds", "epoch", "trainings")]
+    numbers += [] if event.get("samples") is None else [event["samples"]]
+    return (
+        all(name in event for name in _NEEDED.get(str(event.get("kind")), ()))
+        and all(isinstance(text, str) for text in texts)
+        and all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers)
+    )
 
 
 # ---- a run ----------------------------------------------------------------------------------------------------------

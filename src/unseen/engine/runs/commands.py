@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from unseen.core.files import replace_file
-from unseen.engine.runs.base import differences, digest_of, normal, parse_object, seal, unseal
+from unseen.engine.runs.base import differences, digest_of, normal, parse_object, read_whole, seal, unseal
 from unseen.engine.runs.directory import OUTPUTS, RunDirectory
-from unseen.engine.runs.files import read_whole
 from unseen.errors import CorruptFileError, RunError
 
 COMMAND = "command.json"  # in the directory of a run that was begun on the command line

@@ -27,31 +27,38 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, TypeVar
+from typing import Any, BinaryIO, ClassVar, NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from unseen.core.arrays import Arrays, Named
 from unseen.core.coreset import Coreset
-from unseen.core.files import replace_file, storage_error
+from unseen.core.files import Lock, replace_file, storage_error
 from unseen.core.protocols import CheckpointStore
 from unseen.core.table import ScoreTable
 from unseen.engine.runs.base import (
+    EventLog,
     Output,
     Run,
     check_name,
     check_same,
+    differences,
     digest_of,
+    file_digest,
     find_malformed,
+    move_aside,
     normal,
     parse_object,
     plain_arrays,
+    read_whole,
+    record,
     refuse_newer,
+    remove,
     seal,
+    understood,
     unseal,
 )
-from unseen.engine.runs.files import EventLog, Lock, file_digest, move_aside, read_whole, record, remove, understood
 from unseen.errors import ArgumentError, CorruptFileError, RunError, RunMismatchError, StorageError, some
 
 _DIGEST = 32  # hexadecimal digits
@@ -416,6 +423,104 @@ def _read_outputs(path: Path) -> dict[str, Any] | None:
     if not all(isinstance(text, str) for text in texts):
         raise CorruptFileError(f"{path} must hold the digest of the manifest, and one of each result; {_REPEAT}")
     return content
+
+
+# ---- a run that is only read ---------------------------------------------------------------------------------------
+
+
+class ReadOnlyRun(RunDirectory):
+    """A read-only run directory, for a verb that stops before its work begins.
+
+    It takes no lock and changes nothing. Where `open` of a run directory refuses another configuration, this one stores
+    the differences. Damaged files count as absent, and their names are stored.
+
+    Attributes:
+        differences: the lines of `unseen.engine.runs.base.differences`; None before `open`.
+        damaged: the paths of damaged files that were found.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        self.differences: list[str] | None = None
+        self.damaged: list[str] = []
+        self._above: ReadOnlyRun | None = None
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def open(self, manifest: Mapping[str, Any]) -> None:
+        """Compare with the configuration of the run; a run that has not begun yet differs in nothing."""
+        now = normal(manifest)
+        raw = read_whole(self._manifest_path)
+        found = now if raw is None else unseal(raw)
+        if found is None:
+            raise CorruptFileError(f"{self._manifest_path} is damaged or was edited: nothing can be compared with it")
+        self._digest = digest_of(found)
+        self.differences = differences(found, now)
+        above = self._above
+        while above is not None:  # the differences of a run inside another count for both
+            above.differences = [*(above.differences or []), *self.differences]
+            above = above._above
+
+    def finished(self) -> int:
+        """Count the finished fits, including those of runs inside this one."""
+        owners = {path.parent: self._owner_in(path.parent) for path in self.path.rglob("manifest.json")}
+        found = 0
+        for path in self.path.rglob("result.npz"):
+            owner = self._read_or_none(path, owner_of)
+            found += owner is not None and owner == owners.get(path.parents[2])
+        return found
+
+    def under_way(self) -> list[str]:
+        """List the fits that have begun and are not finished."""
+        paths = sorted(self.path.rglob("checkpoint.npz"))
+        return [path.parent.name for path in paths if not path.with_name("result.npz").exists()]
+
+    def holds(self, name: str) -> bool:
+        """Return whether the run holds a whole output of that name, of its own configuration.
+
+        The answer is no where a later command asked for more, such as more seeds of an evaluation.
+        """
+        if name.endswith(".json"):
+            return self.read_json(name) is not None
+        path, listed, owner = self.path / name, self.outputs(), self._owner_in(self.path)
+        if listed is None or listed["manifest"] != owner or name not in listed["digests"] or listed.get("more"):
+            return False
+        if path.exists() and file_digest(path) == listed["digests"][name]:
+            return True
+        self.damaged.append(name)
+        return False
+
+    def part(self, name: str) -> ReadOnlyRun:
+        """Return a read-only run inside this one."""
+        inside = ReadOnlyRun(self.path / "parts" / check_name(name))
+        inside._above, inside.damaged = self, self.damaged
+        return inside
+
+    def event(self, kind: str, **fields: object) -> None:
+        """Log nothing."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise RunError(f"{self.path} is only read")
+
+    save_result = save_output = write_json = _refuse
+
+    def _owner_in(self, folder: Path) -> str | None:
+        raw = read_whole(folder / "manifest.json")
+        found = None if raw is None else unseal(raw)
+        return None if found is None else digest_of(found)
+
+    def _read_or_none(self, path: Path, read: Callable[[Path], T | None]) -> T | None:
+        try:
+            return super()._read_or_none(path, read)
+        except CorruptFileError:
+            name = str(path.relative_to(self.path))
+            if name not in self.damaged:
+                self.damaged.append(name)
+            return None
 
 
 # ---- what a path or an `out` names ---------------------------------------------------------------------------------

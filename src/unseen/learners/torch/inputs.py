@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from unseen.core.arrays import FloatArray, IdArray, IntArray
-from unseen.core.limits import free_memory
+from unseen.core.machine import free_memory
 from unseen.core.protocols import Data
 from unseen.errors import DataError, some, warn
 from unseen.learners.torch.recipe import Recipe

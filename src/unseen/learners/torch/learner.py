@@ -17,9 +17,8 @@ import numpy as np
 from unseen.core.arrays import pack, unpack
 from unseen.core.checks import at_least
 from unseen.core.exposure import SIDES
-from unseen.core.limits import free_memory
+from unseen.core.machine import default_threads, free_memory, short_spins
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
-from unseen.core.threads import default_threads, short_spins
 from unseen.errors import ArgumentError, DataError, import_optional
 from unseen.learners.base import refuse_target
 from unseen.learners.torch.recipe import Recipe

@@ -27,7 +27,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from unseen.core.arrays import Arrays
-from unseen.core.threads import environment
+from unseen.core.machine import environment
 from unseen.errors import ArgumentError
 from unseen.learners.torch.recipe import Recipe
 

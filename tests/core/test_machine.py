@@ -4,9 +4,8 @@ import os
 
 import pytest
 
-from unseen.core import limits
-from unseen.core.limits import count_cores, free_memory, total_memory
-from unseen.core.threads import default_threads
+from unseen.core import machine
+from unseen.core.machine import count_cores, default_threads, free_memory, total_memory
 
 
 @pytest.fixture
@@ -14,8 +13,8 @@ def eight_cores(monkeypatch, tmp_path):
     """A process that may run on eight cores, in the control groups that a test writes below `groups`."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(limits, "_MEMBERSHIP", tmp_path / "cgroup")
-    monkeypatch.setattr(limits, "_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(machine, "_MEMBERSHIP", tmp_path / "cgroup")
+    monkeypatch.setattr(machine, "_GROUPS", tmp_path / "groups")
     return tmp_path
 
 
