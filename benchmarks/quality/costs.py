@@ -55,7 +55,7 @@ def scorings(work: Work, method: Method, budget: int) -> list[Training]:
 
 def test(work: Work, budget: int, fix: Fix, of: int, tested: int) -> Training:
     """The training on a coreset, which is then asked about the test set."""
-    epochs = work.lasting(fix, budget, of).epochs or 1
+    epochs = work.adapt_learner(fix, budget, of).epochs or 1
     return Training(budget * epochs, tested)
 
 

@@ -54,7 +54,7 @@ from unseen.engine.runs.base import EventLog, spent
 from unseen.engine.scoring import versions
 from unseen.engine.work import Training, Work
 from unseen.evaluating.methods import Method, Selector
-from unseen.evaluating.test_set import with_test
+from unseen.evaluating.test_set import split_by_test_set
 from unseen.learners import Recipe, TorchLearner
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -118,7 +118,7 @@ class Tier:
         self.folder, self.lines = given.out / name, EventLog(given.out / f"{name}.jsonl")
         recipe = Recipe.named("mlp", epochs=2, batch_size=16) if name == "toy" else Recipe.named("convnet7")
         self.train, test = read(name, given.data)
-        self.exam = with_test(self.train, test, overlap="drop")
+        self.exam = split_by_test_set(self.train, test, overlap="drop")
         self.learner = TorchLearner(recipe, device="cpu").with_threads(1)
         brief = TorchLearner(replace(recipe, epochs=math.ceil(recipe.epochs / 4)), device="cpu").with_threads(1)
         self.scorer = Work(self.train, self.learner, threads=1, report=watch)
@@ -176,7 +176,7 @@ class Tier:
     def run(self, cell: Cell) -> dict[str, Any]:
         """The line of a cell."""
         rows, choosing = self.chosen(cell)
-        who = self.trainer.lasting(cell.fix, len(rows), len(self.train))
+        who = self.trainer.adapt_learner(cell.fix, len(rows), len(self.train))
         with RunDirectory(self.folder / "tests") as run:
             run.open(self.manifest())
             # By what is trained: everything is the same training, whatever is fixed.

@@ -29,10 +29,10 @@ from unseen.core.plans import coreset, default_plan, plan_of
 from unseen.core.table import ScoreTable
 from unseen.core.words import many
 from unseen.data.base import digest
-from unseen.data.sources import check_arguments, opened, without_reading
+from unseen.data.sources import check_arguments, open_data, split_reading_options
 from unseen.engine import runs
 from unseen.engine.runs.base import Run
-from unseen.engine.work import Groups, Running, Work, refuse_other_data, without_running
+from unseen.engine.work import Groups, Running, Work, refuse_other_data, split_running_options
 from unseen.errors import ArgumentError, BudgetError
 from unseen.learners.base import refuse_target
 from unseen.rules.base import Rule, largest
@@ -108,14 +108,14 @@ def grow(
         >>> grown.history.sizes
         [180, 269, 359]
     """
-    reading, options = without_reading(options)
+    reading, options = split_reading_options(options)
     named = Choice.of("stratified" if rule is None else rule).rule
     check_arguments(grow, options, [*named.options(), *SHARED, *Running.__annotations__])
-    running, options = without_running(options)
+    running, options = split_running_options(options)
     exposure = None if plan is None else plan_of(plan, closed_form=False)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source = opened(data, y, reading, reading.pop("features", None), cache=out)
+        source = open_data(data, y, reading, reading.pop("features", None), cache=out)
         refuse_target(source, "grow needs predictions of classes", "`prune` works without classes")
         default = default_rule(resolve_score(score).direction, source.labels)
         choice = Choice.of(default if rule is None else rule, options)

@@ -20,9 +20,9 @@ from unseen.core.exposure import Plan
 from unseen.core.plans import default_plan, plan_named, plan_of
 from unseen.core.protocols import Data
 from unseen.core.table import ScoreTable
-from unseen.data.sources import check_arguments, opened, without_reading
+from unseen.data.sources import check_arguments, open_data, split_reading_options
 from unseen.engine import runs
-from unseen.engine.work import Groups, Running, Work, WorkOptions, resolve_executor, without_running
+from unseen.engine.work import Groups, Running, Work, WorkOptions, resolve_executor, split_running_options
 from unseen.errors import ArgumentError, RunError, warn
 from unseen.evaluating.advise import Advice
 from unseen.evaluating.automatic import AUTO, Auto, find_best_method
@@ -126,10 +126,10 @@ def score(
         (1797, {'el2n': 'harder', 'label_issue': 'harder'})
     """
     check_arguments(score, options, Running.__annotations__)
-    running, reading = without_running(options)
+    running, reading = split_running_options(options)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source = opened(data, y, reading, features, cache=out)
+        source = open_data(data, y, reading, features, cache=out)
         work = Work(source, learner, groups=groups, **running)
         exposure = plan_of(plan, closed_form=work.learner.closed_form)
         if scores is None:
@@ -255,13 +255,13 @@ def prune(
         >>> coreset
         Coreset(1,258 of 1,797 samples kept, 70.0 % by top)
     """
-    reading, options = without_reading(options)
+    reading, options = split_reading_options(options)
     _check_options(_PRUNE, options, rule, Running.__annotations__)
-    running, options = without_running(options)
+    running, options = split_running_options(options)
     amount = amounts(keep=keep, prune=prune)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source = opened(data, y, reading, reading.pop("features", None), cache=out)
+        source = open_data(data, y, reading, reading.pop("features", None), cache=out)
         score = default_score(source) if score is None else resolve_score(score)
         if rule == AUTO:
             refuse_target(source, "rule='auto' compares accuracies of classes", "name a rule")

@@ -20,7 +20,7 @@ from unseen.core.coreset import Coreset
 from unseen.core.exposure import Plan
 from unseen.core.table import ScoreTable
 from unseen.data import from_arrays
-from unseen.data.labels import labels_in, to_numpy
+from unseen.data.labels import check_labels, to_numpy
 from unseen.errors import ArgumentError, DataError, UnseenError
 from unseen.pruning import prune
 from unseen.rules.base import Rule
@@ -141,7 +141,7 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
         X = to_numpy(X, "X") if is_tensor(X) or hasattr(X, "tocsr") else unmasked(X, "X")
         y = to_numpy(y, "y") if is_tensor(y) else unmasked(y, "y")
         if np.ndim(y) == 1 and not np.iscomplexobj(y):  # scikit-learn refuses complex labels in its own words
-            y = labels_in(to_numpy(y, "y"), "y")
+            y = check_labels(to_numpy(y, "y"), "y")
         try:
             check_classification_targets(y)
             if type_of_target(y) == "multilabel-indicator":

@@ -12,7 +12,7 @@ import pytest
 from command_line import content, digits_file_fixture, finished_fixture, prune_fixture, refused, unseen_says_fixture  # noqa: F401
 
 from unseen.engine.runs.base import seal, unseal
-from unseen.engine.runs.commands import outside, read_command
+from unseen.engine.runs.commands import list_external, read_command
 
 HARM = """
 from pathlib import Path
@@ -250,7 +250,7 @@ def test_where_no_key_can_be_kept_a_run_is_begun_all_the_same(unseen_says, digit
 
 @pytest.mark.parametrize("spec", ["logistic", "sklearn:logistic:C=2", "convnet:epochs=2,lr=0.1", "torch:mlp:epochs=2"])
 def test_names_of_the_registry_are_no_risk(spec):
-    assert outside({"learner": spec, "trainee": spec, "data": "photos/", "features": "C/x.npy"}) == []
+    assert list_external({"learner": spec, "trainee": spec, "data": "photos/", "features": "C/x.npy"}) == []
 
 
 def test_a_command_without_a_seal_is_of_an_early_version(unseen_says, finished):

@@ -19,7 +19,7 @@ from sklearn.datasets._openml import OpenMLError
 import unseen
 from unseen.data import resolve
 from unseen.data.sources import find_format
-from unseen.engine.runs.commands import outside
+from unseen.engine.runs.commands import list_external
 from unseen.errors import ArgumentError, DataError, MissingDependencyError
 
 
@@ -189,7 +189,7 @@ def test_what_the_hub_refuses_is_for_datasets_to_explain(asked, monkeypatch):
 
 
 def test_a_name_from_another_user_is_a_connection():
-    assert outside({"data": "hf:a/b:train", "test": "openml:adult"}) == [
+    assert list_external({"data": "hf:a/b:train", "test": "openml:adult"}) == [
         "connects to data 'hf:a/b:train'",
         "connects to test 'openml:adult'",
     ]

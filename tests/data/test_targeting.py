@@ -11,7 +11,7 @@ from made_vectors import X, table, write
 
 import unseen
 from unseen.data import from_arrays, from_npz, from_parquet, from_shards, resolve
-from unseen.data.labels import bins_of
+from unseen.data.labels import assign_bins
 from unseen.data.parts import Joined, Part
 from unseen.errors import ArgumentError, DataError, UnknownNameError
 
@@ -30,7 +30,7 @@ def test_arrays_bring_targets_and_their_bins():
 
 
 def test_bins_are_ascending_and_named_by_their_ends():
-    codes, names = bins_of(TARGET)
+    codes, names = assign_bins(TARGET)
     for code, name in enumerate(names):
         inside = TARGET[codes == code]
         assert name == f"{inside.min():.4g} .. {inside.max():.4g}"
@@ -49,14 +49,14 @@ def test_bins_are_ascending_and_named_by_their_ends():
     ids=["few values", "most are the least", "most are the largest", "alike in four digits", "two"],
 )
 def test_equal_targets_share_a_bin(targets, codes, names):
-    found, named = bins_of(np.array(targets))
+    found, named = assign_bins(np.array(targets))
     assert (found.tolist(), named) == (codes, names)
 
 
 def test_bins_do_not_depend_on_the_order_of_the_rows():
     order = RNG.permutation(500)
-    codes, names = bins_of(TARGET)
-    shuffled, same = bins_of(TARGET[order])
+    codes, names = assign_bins(TARGET)
+    shuffled, same = assign_bins(TARGET[order])
     np.testing.assert_array_equal(shuffled, codes[order])
     assert same == names
 

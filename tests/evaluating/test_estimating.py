@@ -17,7 +17,7 @@ from unseen.core.protocols import Learner
 from unseen.engine.runs import RunDirectory
 from unseen.engine.scoring import SampleInfo
 from unseen.errors import ArgumentError, BudgetError
-from unseen.evaluating.costs import DataSample, Size, count_fits, count_looks, operations
+from unseen.evaluating.costs import DataSample, Size, count_fits, count_observed, operations
 from unseen.evaluating.prices import of_fits
 from unseen.learners.products import OnCpu
 from unseen.learners.ridge import RidgeLearner
@@ -293,8 +293,8 @@ def test_a_fit_restricted_to_a_sample_keeps_its_proportions(plan, rows):
 
 def test_looks_follow_the_schedule():
     forgetting, gap = (unseen.scores.resolve(name) for name in ("forgetting", "holdout_gap"))
-    assert count_looks(Size(400, 200, 400), [forgetting], 3, "unseen") == 3 * 200
-    assert count_looks(Size(400, 200, 400), [gap], 3, "unseen") == 200 + 400
+    assert count_observed(Size(400, 200, 400), [forgetting], 3, "unseen") == 3 * 200
+    assert count_observed(Size(400, 200, 400), [gap], 3, "unseen") == 200 + 400
 
 
 def test_a_sample_begins_with_every_class_and_is_the_data():

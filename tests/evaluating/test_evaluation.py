@@ -17,7 +17,7 @@ from unseen.data import resolve
 from unseen.errors import ArgumentError, BudgetError, DataError, RunMismatchError, UnknownNameError
 from unseen.evaluating.prices import Price
 from unseen.evaluating.result import ArmResult, Evaluation
-from unseen.evaluating.test_set import with_probe
+from unseen.evaluating.test_set import split_off_probe
 from unseen.evaluating.trials import split_train_test
 from unseen.learners.sklearn import SklearnLearner
 
@@ -189,16 +189,16 @@ def test_a_probe_split_is_trained_on_by_nobody_and_said_plainly():
 
 def test_copies_are_on_one_side_of_the_probe_split():
     data = resolve((np.repeat(X[:50], 4, axis=0), np.repeat(Y[:50], 4)))
-    exam = with_probe(data, 0.2, seed=0)
-    assert not set(exam.pool // 4) & set(exam.test // 4)
-    assert 30 <= len(exam.test) <= 50
+    split = split_off_probe(data, 0.2, seed=0)
+    assert not set(split.pool // 4) & set(split.test // 4)
+    assert 30 <= len(split.test) <= 50
 
 
 def test_groups_of_the_data_are_on_one_side_of_every_probe_split():
     data = resolve((X, Y), groups=np.arange(len(X)) // 4)
-    exam = with_probe(data, 0.2, seed=0)
+    split = split_off_probe(data, 0.2, seed=0)
     train, test, _ = split_train_test(data, None, 0, {})  # of sweep and advise
-    for pool, probe in ((exam.pool, exam.test), (train.rows, test.rows)):
+    for pool, probe in ((split.pool, split.test), (train.rows, test.rows)):
         assert not set(pool // 4) & set(probe // 4)
 
 

@@ -11,7 +11,7 @@ from unseen.core.arrays import as_numpy
 from unseen.core.plans import Within, at_once
 from unseen.core.table import ScoreTable
 from unseen.data import from_arrays
-from unseen.data.labels import joined_groups
+from unseen.data.labels import join_groups
 from unseen.learners import passes, products
 from unseen.learners import ridge as learner
 from unseen.learners.ridge import RidgeLearner
@@ -112,7 +112,7 @@ def by_lstsq(x, y, asked):
 
 def assert_equals_refits(learner, plan, predict, *, groups=None):
     held = data(groups)
-    bound = joined_groups(held.groups, held.duplicate_groups())
+    bound = join_groups(held.groups, held.duplicate_groups())
     if isinstance(plan, type(PLANS["of your own"])):
         bound = None
     expected = outputs_of(Refits(predict), held, plan, bound)

@@ -137,7 +137,7 @@ def test_a_learner_of_another_package_reaches_what_is_optional():
     y = (x[:, 0] > 0).astype(int)
     work = Work(from_arrays(x, y), Descent(), threads=1)
     assert work.learner.threads == 1
-    assert work.lasting("iterations", 30, 60).epochs == 6  # 3 epochs of 6 steps, then 6 of 3
+    assert work.adapt_learner("iterations", 30, 60).epochs == 6  # 3 epochs of 6 steps, then 6 of 3
     half, test = unseen.rules.random(120, keep=0.5), (x[:40] + 0.01, y[:40])
     found = unseen.evaluate(x, y, coresets=half, test=test, learner=Descent(), fix="iterations", seeds=2, jobs=1)
     seen = {arm.name: arm.samples_seen for arm in found.arms}

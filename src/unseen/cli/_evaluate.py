@@ -163,15 +163,15 @@ def _open_data(run: Path, test: str | None, test_split: str | None) -> tuple[Dat
     """Read the data set of a run, and the test set by the same options."""
     from unseen.data import resolve
     from unseen.data.sources import resolve_like
-    from unseen.engine.runs.commands import read_by, told_before
+    from unseen.engine.runs.commands import data_of_run, ignore_reading_warnings
 
-    own, read = read_by(run)
+    own, read = data_of_run(run)
     if Path(own).is_absolute() and not os.path.lexists(own):
         raise DataError(
             f"{run} read {own}, which is not there any more; in Python, unseen.evaluate(data, coresets={str(run)!r}) "
             "takes it from elsewhere"
         )
-    with told_before():
+    with ignore_reading_warnings():
         source = resolve(own, cache=run, **read)
     if test is None and test_split is None:
         return source, None

@@ -73,7 +73,7 @@ def resume(
       unseen resume runs/photos
       unseen resume runs/photos --dry-run
     """
-    from unseen.engine.runs.commands import outside, read_command
+    from unseen.engine.runs.commands import list_external, read_command
     from unseen.engine.runs.directory import ReadOnlyRun
 
     begun = read_command(run)
@@ -83,7 +83,7 @@ def resume(
             f"{run / COMMAND} has no seal: it is of an early version of unseen, or was edited; repeat the original "
             "command with the same --out, or read the file and add --trust"
         )
-    risks = outside(begun.options)
+    risks = list_external(begun.options)
     if risks and trust:
         _refuse_other_learners(run, begun)
         risks = []
@@ -211,21 +211,21 @@ def inspect_files(run: Path, begun: Command, risks: list[str]) -> Inspection:
     """
     from unseen.data import resolve
     from unseen.engine.runs import RunDirectory
-    from unseen.engine.runs.base import differences, normal
-    from unseen.engine.runs.commands import outside, read_by
+    from unseen.engine.runs.base import differences, normalise
+    from unseen.engine.runs.commands import data_of_run, list_external
     from unseen.engine.runs.directory import ReadOnlyRun
 
     manifest, data = RunDirectory(run).manifest(), begun.options.get("data")
     known = manifest.get("fingerprint", {})
-    if not isinstance(data, str) or any(outside({"data": data})) or "n" not in known:
+    if not isinstance(data, str) or any(list_external({"data": data})) or "n" not in known:
         raise RunError(
             f"a dry run of {run} imports and connects to nothing, so it cannot compare the data: following the command "
             f"{' and '.join(risks)}; add --trust if that is wanted"
         )
     try:
-        source, reading = read_by(run)
+        source, reading = data_of_run(run)
         here = resolve(source, **reading).fingerprint(full="content" in known)
-        lines = differences(*({k: v for k, v in about.items() if k != "groups"} for about in (known, normal(here))))
+        lines = differences(*({k: v for k, v in about.items() if k != "groups"} for about in (known, normalise(here))))
     except (ArgumentError, DataError) as error:
         lines = [str(error)]
     not_compared = [f"not compared, as following the command {risk}; --trust does so" for risk in risks]

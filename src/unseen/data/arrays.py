@@ -21,9 +21,9 @@ from unseen.core.protocols import Data
 from unseen.data.arrow import warn_of_texts
 from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.files import Files, Watch, find_alike, is_folder, npy_header, read_npy, readable, reading_npy, stamp
-from unseen.data.formats import ARRAYS, BESIDE, Format, OpenFormat, Place, ReaderOptions, Seen
+from unseen.data.formats import ARRAYS, BESIDE, Format, OpenFormat, Place, ReaderOptions, Shown
 from unseen.data.frames import FrameFormat, column_of, from_frame
-from unseen.data.labels import Labelling, is_missing, labelling, name_of, to_numpy
+from unseen.data.labels import Labelling, encode_labels, is_missing, name_of, to_numpy
 from unseen.data.provenance import note, provenance_of, warn_if_seen
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError, some
 
@@ -74,9 +74,9 @@ def from_arrays(
     if values.ndim == 0:
         raise DataError(f"X must be an array of n samples, got {type(X).__name__}")
     about: dict[str, Any] = {"n": len(values), "ids": ids, "groups": groups, "class_names": class_names}
-    about |= {"name": name_of(y, "y"), "target_name": name_of(target, "target")}
+    about["name"] = name_of(y, "y") if target is None else name_of(target, "target")
     y, target = (column_of(given) if is_frame(given) else given for given in (y, target))
-    labelled = labelling(y, target, **about)
+    labelled = encode_labels(y, target, **about)
     return from_values(values, labelled, channels_first=values is not X and hasattr(X, "detach"))
 
 
@@ -96,7 +96,7 @@ def _refuse_data_set(X: Any) -> None:
 
 
 def _gives_tuples(X: Any) -> bool:
-    """Tell whether entries are inputs with more beside, as of a data set in torch, and not the inputs alone."""
+    """Tell whether an entry holds more than the inputs, as in a data set of torch, where it is a pair."""
     is_array = hasattr(X, "shape") or hasattr(X, "__array__")
     if is_array or isinstance(X, (Sequence, Mapping)) or not hasattr(X, "__getitem__"):
         return False
@@ -228,7 +228,7 @@ class NpzFormat(Format):
         if arrays[x].ndim == 0:
             raise DataError(f"array {x!r} of {path} must hold n samples, got a single {arrays[x].dtype}")
         about: dict[str, Any] = {"n": len(arrays[x]), "ids": ids, "groups": groups, "class_names": class_names}
-        labelled = labelling(labels, targets, name=y or "y", target_name=target or "target", **about)
+        labelled = encode_labels(labels, targets, name=y or target, **about)
         data = from_values(arrays[x], labelled, files=files)
         if isinstance(data, ArrayData) and data.watch is not None:
             data.watch = watch
@@ -258,7 +258,7 @@ class DigitsFormat(Format):
         """Load them."""
         return digits(images=self.reading.images)
 
-    def show(self, rows: IntArray) -> list[Seen]:
+    def show(self, rows: IntArray) -> list[Shown]:
         """Return them as images, whatever learners get."""
         return OpenFormat(digits(images=True)).show(rows)
 
@@ -388,7 +388,7 @@ def _check_entries(entries: list[Any], column: int) -> None:
 
 
 def _inputs_named(path: Path, *others: str | None) -> str:
-    """Name the array of inputs where a file is given: that of a .npy file, unless labels or ids are named so."""
+    """Return the name of the array of inputs: that of the .npy file given, unless it is the file of labels or ids."""
     beside = {name.lower() for name in ("y", "target", "id", "group", *others) if name is not None}
     return "x" if path.suffix.lower() == ".npz" or path.stem.lower() in beside else path.stem
 

@@ -222,7 +222,7 @@ def find_row_numbers(source: TableFormat, names: Sequence[str]) -> dict[str, str
     able = [
         n for n, kind in kinds.items() if is_any(kind, TEXT) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
     ]
-    parts = [] if source.parts is None else [source.parts]
+    parts = [] if source.split_column is None else [source.split_column]
     head = source.head([*able, *parts]) if able else source.schema.empty_table()
     texts = {name for name, kind in kinds.items() if is_any(kind, TEXT)}
     for name in able:

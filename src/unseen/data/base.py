@@ -64,7 +64,7 @@ class Samples(Data):
         rows = np.asarray(rows)
         return self.frame.iloc[rows] if hasattr(self.frame, "iloc") else self.frame[rows]
 
-    def _warn_of_answers(self, codes: npt.NDArray[Any], column: Callable[[int], npt.NDArray[Any]]) -> None:
+    def _warn_of_leaks(self, codes: npt.NDArray[Any], column: Callable[[int], npt.NDArray[Any]]) -> None:
         """Warn of columns that equal the labels or the target: models would only read them.
 
         `codes` (n, d) number the distinct entries of each column; `column` returns the entries of one.
@@ -126,7 +126,7 @@ class Samples(Data):
     def duplicate_groups(self) -> IntArray:
         """Return, for each sample, the first row of equal content, int64 (n,), whatever the labels."""
         if self._duplicates is None:
-            self._duplicates = same(self._hashes())
+            self._duplicates = find_first_equal(self._hashes())
         return self._duplicates
 
     def __repr__(self) -> str:
@@ -183,7 +183,7 @@ class ArrayData(Samples):
                 values = self._cast(array[block]) if wide else array[block]
                 check_finite(values, self.feature_names, first_row=block.start)
         if kind == "vector":
-            self._warn_of_answers(array, lambda at: array[:, at])
+            self._warn_of_leaks(array, lambda at: array[:, at])
             if self._mapped is None:
                 names = [repr(name) for name in self.feature_names or ()]
                 warn_of_rounding(array, names or [str(at) for at in range(array.shape[1])])
@@ -279,7 +279,7 @@ class TableData(Samples):
         self.codes, self.values = codes, tuple(values)
         self.dtype = np.dtype(object)
         self.sample_shape = (codes.shape[1],)
-        self._warn_of_answers(codes, lambda at: self.values[at][codes[:, at]])
+        self._warn_of_leaks(codes, lambda at: self.values[at][codes[:, at]])
 
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
         """Return these rows, object (m, d)."""
@@ -418,10 +418,10 @@ def hash_items(items: Iterable[bytes | memoryview]) -> Hashes:
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64).reshape(-1, 2)
 
 
-def same(hashes: Hashes) -> IntArray:
+def find_first_equal(hashes: Hashes) -> IntArray:
     """Find, for each row, the first row that is equal to it, int64 (n,).
 
-    >>> same(np.array([[5, 0], [7, 0], [5, 0], [5, 1]], np.uint64)).tolist()
+    >>> find_first_equal(np.array([[5, 0], [7, 0], [5, 0], [5, 1]], np.uint64)).tolist()
     [0, 1, 0, 3]
     """
     # lexsort is stable, so the first of each run of equal rows is the earliest.

@@ -41,7 +41,7 @@ from unseen.data.base import ArrayData, Samples, TableData, TextData, warn_of_ro
 from unseen.data.decoding import ImageSource, is_image
 from unseen.data.formats import COLUMNS, IMAGES, Format
 from unseen.data.images import SUFFIXES, open_images
-from unseen.data.labels import Labelling, count_rows, labelling
+from unseen.data.labels import Labelling, count_rows, encode_labels
 from unseen.data.shards import ShardedVectors
 from unseen.errors import ArgumentError, DataError, some, warn
 
@@ -62,10 +62,10 @@ class TableFormat(Format):
         schema: the columns.
         notes: what was left out.
         reserved: columns that are features only if the user names them.
-        parts: the column of splits, if rows of several splits are used.
+        split_column: the column of splits, if rows of several splits are used.
         rows: int64 (n,), the rows of the split.
         days: the features that are dates, as float64 (n,) days since 1970-01-01, once it is open.
-        beside: arrays in place of columns, as `labelling` takes them.
+        beside: arrays in place of columns, as `encode_labels` takes them.
         as_table: whether numbers without gaps are a table, too, as those of a training set with gaps are.
     """
 
@@ -73,7 +73,7 @@ class TableFormat(Format):
     schema: pa.Schema
     notes: tuple[str, ...] = ()
     reserved: frozenset[str] = frozenset()
-    parts: str | None = None
+    split_column: str | None = None
     rows: IntArray
     days: Mapping[str, FloatArray] = MappingProxyType({})
     beside: Mapping[str, Any] = MappingProxyType({})
@@ -96,34 +96,34 @@ class TableFormat(Format):
         return None
 
     @property
-    def answers(self) -> str | None:
+    def label_column(self) -> str | None:
         """The column of labels or targets; None if these are given as arrays besides the table."""
         if any(self.beside.get(name) is not None for name in ("y", "target")):
             return None
         return self.reading.target or self.reading.label or "label"
 
     @property
-    def written(self) -> tuple[str | None, ...]:
+    def kept_as_text(self) -> tuple[str | None, ...]:
         """The columns of names, labels, ids and groups, which stay text where a number would lose digits of one."""
-        return self.answers if self.reading.target is None else None, self.reading.id, self.reading.group
+        return self.label_column if self.reading.target is None else None, self.reading.id, self.reading.group
 
     @property
-    def taken(self) -> set[str]:
+    def not_inputs(self) -> set[str]:
         """The columns that are not inputs: answers, ids, groups and the split."""
-        return {*filter(None, (self.answers, self.reading.id, self.reading.group)), *self.reserved}
+        return {*filter(None, (self.label_column, self.reading.id, self.reading.group)), *self.reserved}
 
     @cached_property
     def image(self) -> str | None:
         """The column of images; None if the inputs are not images."""
         names = self.schema.names
         self.reading.check_columns(names)
-        if self.answers is not None and self.answers not in names:
+        if self.label_column is not None and self.label_column not in names:
             raise ArgumentError(
                 f"label= must name the column of labels{likely_label(self)}; numbers to predict are named by target="
             )
         if self.reading.image is not None or self.reading.text or self.reading.wanted:
             return self.reading.image
-        return next((name for name in names if name not in self.taken and is_image(self.schema.field(name))), None)
+        return next((name for name in names if name not in self.not_inputs and is_image(self.schema.field(name))), None)
 
     @cached_property
     def encoded(self) -> ImageSource | None:
@@ -133,7 +133,7 @@ class TableFormat(Format):
     @cached_property
     def labelling(self) -> Labelling:
         """Read and check labels or targets, ids and groups."""
-        options, answers = self.reading, self.answers
+        options, answers = self.reading, self.label_column
         _ = self.image  # checks the columns
         names = list(dict.fromkeys(filter(None, (answers, options.id, options.group))))
         table = self.read(names) if names else None
@@ -143,10 +143,10 @@ class TableFormat(Format):
         about |= {word: columns[name] for word, name in given if name is not None}
         if answers is not None:
             about["y" if options.target is None else "target"] = columns[answers]
-            about["name"] = about["target_name"] = f"column {answers!r}"
+            about["name"] = f"column {answers!r}"
             if options.target is None and columns[answers].dtype.kind in "iu":
                 about["class_names"] = _class_names(self.schema, answers)
-        return labelling(**about)
+        return encode_labels(**about)
 
     def choose_split(self, lacking: str) -> None:
         """Choose the rows of the split that the user named, by the column `split`; note it if none is named.
@@ -162,7 +162,7 @@ class TableFormat(Format):
         values = self.read(["split"]).column(0)
         known = sorted(str(value) for value in pc.unique(values).to_pylist())
         if split is None:
-            self.parts = "split"
+            self.split_column = "split"
             self.notes += (f"all splits are used: {some(known)}; split= chooses one",)
             return
         if split not in known:
@@ -172,7 +172,7 @@ class TableFormat(Format):
     def open(self) -> Samples:
         """Open the data set: images, vectors, text or a table, by the types of the columns."""
         options, schema, image = self.reading, self.schema, self.image
-        rest = [name for name in schema.names if name not in self.taken]
+        rest = [name for name in schema.names if name not in self.not_inputs]
         labelled, notes = self.labelling, list(self.notes)
         about: dict[str, Any] = {"files": self.files, "notes": notes}
         if image is not None:
@@ -206,15 +206,17 @@ class TableFormat(Format):
         """Return the columns that are inputs, out of those that nothing else takes; add what there is to note of it."""
         # If labels are given besides the table, all columns of the table are meant as inputs, like named ones.
         named = [self.reading.text] if self.reading.text is not None else list(self.reading.wanted)
-        if self.answers in named:
+        if self.label_column in named:
             what = "labels" if self.reading.target is None else "target"
-            raise ArgumentError(f"column {self.answers!r} holds the {what}, so models must not read it; leave it out")
-        chosen = bool(named) or self.answers is None
+            raise ArgumentError(
+                f"column {self.label_column!r} holds the {what}, so models must not read it; leave it out"
+            )
+        chosen = bool(named) or self.label_column is None
         numbering = {} if chosen else find_row_numbers(self, rest)
         odd = [] if chosen else [name for name in rest if not is_readable(self.schema.field(name).type)]
         wanted = named or [name for name in rest if name not in numbering and name not in odd]
         if not wanted:
-            beside = f"there is no column of inputs beside {some(sorted(self.taken | set(odd)))}"
+            beside = f"there is no column of inputs beside {some(sorted(self.not_inputs | set(odd)))}"
             raise DataError(f"{beside}; {note_left_out(numbering)}" if numbering else beside)
         notes.append(f"columns used as inputs: {some(wanted, 20)}")
         if not chosen:
@@ -259,7 +261,7 @@ def refuse_twice(names: Sequence[str], where: str, remedy: str = "rename one") -
         raise DataError(f"{where} must not have two columns of one name, but it has of {some(twice)}; {remedy}")
 
 
-def of_text(table: pa.Table) -> pa.Table:
+def check_text(table: pa.Table) -> pa.Table:
     """Refuse a table whose text is not UTF-8, which Arrow requires but other writers ignore; return the table."""
     for name, column in zip(table.column_names, table.columns, strict=True):
         if not is_any(value_type(column.type), TEXT):

@@ -20,12 +20,12 @@ from unseen.core.arrays import IntArray
 from unseen.core.machine import count_cores
 from unseen.data.arrays import PATIENCE, as_images, from_values, one_line
 from unseen.data.base import ArrayData, Hashes, Samples, blocks, hash_rows
-from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, of_text
+from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, check_text
 from unseen.data.decoding import ColumnImages, Pixels, is_deep, note_on_black, pixels, with_files
 from unseen.data.files import Watch
 from unseen.data.formats import BESIDE, IMAGES, IN_ONE_SPLIT, Format, Place, ReaderOptions
 from unseen.data.images import ImageData
-from unseen.data.labels import Labelling, labelling, to_numpy
+from unseen.data.labels import Labelling, encode_labels, to_numpy
 from unseen.errors import ArgumentError, DataError, UnknownNameError, import_optional, some
 
 
@@ -62,11 +62,11 @@ class HuggingFaceFormat(TableFormat):
 
     def read(self, names: Sequence[str]) -> pa.Table:
         """Read these columns of all rows."""
-        return of_text(self._arrow.select_columns(list(names))[:])
+        return check_text(self._arrow.select_columns(list(names))[:])
 
     def head(self, names: Sequence[str]) -> pa.Table:
         """Read these columns of the first rows."""
-        return of_text(self._arrow.select_columns(list(names))[:HEAD])
+        return check_text(self._arrow.select_columns(list(names))[:HEAD])
 
     def images(self, name: str) -> ColumnImages:
         """Return the encoded images of a column, memory-mapped by the library."""
@@ -375,7 +375,7 @@ def _encode_labels(ds: Any, labels: Sequence[Any], *, class_names: Any, **about:
         names = [name for name in own if isinstance(name, str)]
         if len(set(names)) == len(own) and 0 <= raw.min() <= raw.max() < len(own):
             class_names = names
-    return labelling(raw, class_names=class_names, **about)
+    return encode_labels(raw, class_names=class_names, **about)
 
 
 def _stack(samples: Sequence[Any], rows: Sequence[int] | IntArray | None = None) -> npt.NDArray[Any]:

@@ -175,7 +175,7 @@ class ReaderOptions(Reading, total=False):
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # how Hugging Face writes images
 
 # An image, a text, or a row of named entries; None for a sample that cannot be read any more.
-Seen: TypeAlias = Image.Image | str | dict[str, Any] | None
+Shown: TypeAlias = Image.Image | str | dict[str, Any] | None
 
 
 class Place:
@@ -319,7 +319,7 @@ class Format(ABC):
             return self.data.fingerprint()
         return {} if self.files is None else {"files": self.files.count, "bytes": self.files.bytes}
 
-    def show(self, rows: IntArray) -> list[Seen]:
+    def show(self, rows: IntArray) -> list[Shown]:
         """Return these samples for display; encoded images in full size, not in the one that learners get."""
         if self.encoded is not None:
             return [upright(image) for image in self.encoded.read(np.asarray(rows))]

@@ -36,7 +36,7 @@ class LoadedFormat(TableFormat):
     table: pa.Table
 
     def hold(self, table: pa.Table, where: str) -> None:
-        """Take the rows of one split of a table; `where` is its name, for messages."""
+        """Keep a table, or the split of it that the user named; `where` is its name, for messages."""
         self.table, self.schema, self.rows = table, table.schema, np.arange(len(table))
         self.choose_split(f"a column 'split', which {where} does not have")
         if len(self.rows) < len(table):
@@ -53,7 +53,7 @@ class LoadedFormat(TableFormat):
     @cached_property
     def _with_ids(self) -> pa.Table | None:
         """All columns, with the ids where no column has them; None if labels are not in the table."""
-        if self.answers is None:
+        if self.label_column is None:
             return None
         ids, table = self.labelling.ids, self.table
         if self.reading.id is None and "id" not in table.column_names and not np.array_equal(ids, np.arange(len(ids))):
@@ -107,7 +107,7 @@ class FrameFormat(LoadedFormat):
         self.hold(table, "the frame")
         beside = {"ids": options.ids, "groups": options.groups}
         if outside:
-            beside |= {"name": name_of(y, "y"), "target_name": name_of(numbers, "target")}
+            beside["name"] = name_of(y, "y") if numbers is None else name_of(numbers, "target")
             y, numbers = (column_of(one) if is_frame(one) else one for one in (y, numbers))
             beside |= {"y": y, "target": numbers, "n": len(table)}
             beside["class_names"] = options.class_names
@@ -341,16 +341,16 @@ class CsvFormat(LoadedFormat):
         with pa.input_stream(Path(self.source)) as opened:
             begins = re.search(rb'(^|[,;\t|\r])"?[-+]?0\d+"?([,;\t|\r\n]|$)', opened.read(_BLOCK), re.MULTILINE)
         if begins and self.reading.text is None and self.reading.image is None:
-            features = set(self.reading.wanted) or set(table.column_names) - self.taken
+            features = set(self.reading.wanted) or set(table.column_names) - self.not_inputs
         whole = {field.name for field in table.schema if pa.types.is_integer(field.type)}
         real = {field.name for field in table.schema if pa.types.is_floating(field.type)}
-        lossy = (whole & features) | ((whole | real) & set(self.written))
+        lossy = (whole & features) | ((whole | real) & set(self.kept_as_text))
         suspects = [name for name in table.column_names if name in lossy]
         texts = parse(as_text=suspects) if suspects else table
         notes = []
         for name in suspects:
             column = texts.column(name)
-            if name in self.written:
+            if name in self.kept_as_text:
                 if _all_match(column, _ZEROS if name in whole else f"{_ZEROS}|{_LONG}", r"^[-+]?\d+$"):
                     table = table.set_column(table.schema.get_field_index(name), name, column)
             elif pc.any(pc.match_substring_regex(column, _ZEROS)).as_py():

@@ -36,7 +36,7 @@ from unseen.data.base import ArrayData, Hashes, Samples, blocks, digest, digest_
 from unseen.data.decoding import Decoded, Encoded, ImageSource, Pixels, decode, header_size, note_on_black
 from unseen.data.files import changed, drop_repeated_links, is_folder, shown, stamp, walk
 from unseen.data.formats import IMAGE, IMAGES, Format, Place, ReaderOptions, ReadOptions, with_features
-from unseen.data.labels import Labelling, labelling
+from unseen.data.labels import Labelling, encode_labels
 from unseen.errors import DataError, StorageError, some, warn
 
 _HEADERS, _RUN = 256, 16  # headers that are sampled for the size, and how many of them in a row
@@ -458,7 +458,7 @@ def _list_images(root: Path) -> tuple[Labelling, list[str]]:
             f"images left out: {some(map(shown, unread), 3)}; only {', '.join(SUFFIXES)} are read, as by torchvision's "
             "ImageFolder, so that rows are the same: convert the others, as to .png"
         )
-    return labelling(labels, class_names=classes, default_ids=paths), [*notes, *found.notes]
+    return encode_labels(labels, class_names=classes, default_ids=paths), [*notes, *found.notes]
 
 
 def _refuse_empty(root: Path, empty: Sequence[str], files: Sequence[str], classes: int) -> None:

@@ -60,7 +60,7 @@ class Labelling:
         return replace(self, ids=self.ids[rows], labels=self.labels[rows], groups=groups, targets=targets)
 
 
-def labelling(
+def encode_labels(
     y: Any,
     target: Any = None,
     *,
@@ -69,18 +69,17 @@ def labelling(
     groups: Any = None,
     class_names: Sequence[str] | None = None,
     default_ids: IdArray | None = None,
-    name: str = "y",
-    target_name: str = "target",
+    name: str | None = None,
 ) -> Labelling:
     """Check labels or targets, whichever is given, and encode them; of targets, number their bins as labels.
 
     Labels that are integers 0..C-1 are kept; others are numbered in sorted order, and their names are in `class_names`.
     A label -1 often means that there is no label; so it is refused, except in {-1, 1} and {-1, 0, 1}. `n` is the number
-    of inputs, which must match.
+    of inputs, which must match. `name` is that of the labels or targets, for messages.
 
-    >>> labelling(["cat", "ant", "cat"]).labels.tolist(), labelling(["cat", "ant", "cat"]).class_names
+    >>> encode_labels(["cat", "ant", "cat"]).labels.tolist(), encode_labels(["cat", "ant", "cat"]).class_names
     ([1, 0, 1], ('ant', 'cat'))
-    >>> labelled = labelling(None, [0.5, 2.0, 0.5, 8.0])
+    >>> labelled = encode_labels(None, [0.5, 2.0, 0.5, 8.0])
     >>> labelled.targets.tolist(), labelled.labels.tolist(), labelled.class_names
     ([0.5, 2.0, 0.5, 8.0], [0, 1, 0, 2], ('0.5', '2', '8'))
     """
@@ -90,9 +89,9 @@ def labelling(
         )
     if target is not None and class_names is not None:
         raise ArgumentError("class_names are for labels, but a target was given; leave them out")
-    name, given = (name, y) if target is None else (target_name, target)
-    raw = to_numpy(given, name)
-    raw = labels_in(raw, name) if target is None else _numbers(raw, name)
+    name = name or ("y" if target is None else "target")
+    raw = to_numpy(y if target is None else target, name)
+    raw = check_labels(raw, name) if target is None else _numbers(raw, name)
     if n is not None and len(raw) != n:
         raise DataError(f"X and {name} must have one entry a sample, but X has {n} and {name} has {len(raw)}")
     if not len(raw):
@@ -100,7 +99,7 @@ def labelling(
     values: npt.NDArray[Any] | None = None
     notes: tuple[str, ...] = ()
     if target is not None:
-        codes, names = bins_of(_varying(raw, name))
+        codes, names = assign_bins(_varying(raw, name))
         notes = (
             f"{name} is regressed on; folds and budgets treat {len(names)} bins of it, of about equal size, "
             "like classes",
@@ -113,16 +112,16 @@ def labelling(
         names = tuple(map(str, class_names))
         codes = _encode_as(raw, names, name)
         values = None if raw.dtype.kind in "ib" else np.array(names)
-    own_ids, own_groups = ids_of(ids, len(raw), default_ids), None
+    own_ids, own_groups = check_ids(ids, len(raw), default_ids), None
     if groups is not None:  # numbered
-        own_groups = np.unique(grouping(groups, len(raw), "groups"), return_inverse=True)[1].astype(np.int64)
+        own_groups = np.unique(check_groups(groups, len(raw), "groups"), return_inverse=True)[1].astype(np.int64)
     return Labelling(own_ids, codes, names, own_groups, notes, None if target is None else raw, values)
 
 
 def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
     """Convert an array, a torch tensor (on any device), a list or a data frame to a NumPy array; UTF-8 bytes to text.
 
-    What is sparse, has masked entries, or is no array to NumPy is refused.
+    Sparse input, masked entries and anything that NumPy cannot read as one array are refused.
     """
     if is_tensor(value):
         return of_tensor(value, name)
@@ -192,7 +191,7 @@ def _in_code(name: str) -> str:
     return name if column == name else f"frame[{column}]"
 
 
-def labels_in(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+def check_labels(raw: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     """Check labels: one-dimensional, none missing; return whole numbers as int64, or as uint64 if they need it."""
     if raw.ndim != 1:
         code = _in_code(name)
@@ -347,7 +346,7 @@ def _encode_as(raw: npt.NDArray[Any], names: tuple[str, ...], name: str) -> IntA
     return codes
 
 
-def ids_of(ids: Any, n: int, default: IdArray | None) -> IdArray:
+def check_ids(ids: Any, n: int, default: IdArray | None) -> IdArray:
     """Check ids (n,); if none are given, return the default, or 0..n-1."""
     if ids is None:
         return np.arange(n) if default is None else default
@@ -394,7 +393,7 @@ def _check_range(ids: npt.NDArray[Any], beyond: list[int]) -> None:
         )
 
 
-def grouping(groups: Any, n: int, name: str) -> npt.NDArray[Any]:
+def check_groups(groups: Any, n: int, name: str) -> npt.NDArray[Any]:
     """Check groups (n,): none missing, all comparable; return their values as they are."""
     array = to_numpy(groups, name)
     if array.ndim != 1 or len(array) != n:
@@ -413,13 +412,13 @@ BINS = 10
 LARGEST_TARGET = 1e150  # so that squared residuals, and their sums, are finite
 
 
-def bins_of(targets: FloatArray) -> tuple[IntArray, tuple[str, ...]]:
+def assign_bins(targets: FloatArray) -> tuple[IntArray, tuple[str, ...]]:
     """Assign each target to a bin, int64 (n,), and name the bins, ascending.
 
     The bin of a value depends on its mean place in the order. So equal values share a bin, and the bins, up to 10, have
     about equal counts. Targets that are not all the same have at least 2 bins.
 
-    >>> codes, names = bins_of(np.arange(100.0))
+    >>> codes, names = assign_bins(np.arange(100.0))
     >>> np.bincount(codes).tolist(), names[:2]
     ([10, 10, 10, 10, 10, 10, 10, 10, 10, 10], ('0 .. 9', '10 .. 19'))
     """
@@ -485,10 +484,10 @@ def _varying(targets: FloatArray, name: str) -> FloatArray:
     return targets
 
 
-def joined_groups(*groupings: IntArray | None) -> IntArray | None:
+def join_groups(*groupings: IntArray | None) -> IntArray | None:
     """Join groupings: samples in one group of any of them are in one group, int64 (n,); None if none is given.
 
-    >>> joined_groups(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])).tolist()
+    >>> join_groups(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])).tolist()
     [0, 0, 0, 1]
     """
     given = [np.unique(np.asarray(g), return_inverse=True)[1] for g in groupings if g is not None]

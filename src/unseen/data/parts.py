@@ -18,7 +18,7 @@ from unseen.core.checks import is_number
 from unseen.core.plans import assign_folds
 from unseen.core.protocols import Data
 from unseen.data.base import digest
-from unseen.data.labels import joined_groups
+from unseen.data.labels import join_groups
 from unseen.errors import ArgumentError, DataError, some
 
 
@@ -75,7 +75,7 @@ def _describe_like(data: Data, other: Data) -> None:
         setattr(data, name, getattr(other, name))
 
 
-def restricted(data: Data, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def select_part(data: Data, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Select the values of a part from one value for each sample of the whole; return all for other data sets."""
     return values[data.rows] if isinstance(data, Part) and len(values) == len(data.whole) else values
 
@@ -89,7 +89,7 @@ def split_off(data: Data, share: float, *, seed: int) -> tuple[Part, Part]:
     if not is_number(share) or not 0 < share <= 0.5:
         raise ArgumentError(f"probe must be a share of the samples in (0, 0.5], got {share!r}")
     parts = min(round(1 / share), 100)
-    groups = joined_groups(data.groups, data.duplicate_groups())
+    groups = join_groups(data.groups, data.duplicate_groups())
     fold = assign_folds(data.ids, data.labels, parts, groups=groups, seed=seeds.derive(seed, "probe"))
     return Part(data, np.flatnonzero(fold != 0)), Part(data, np.flatnonzero(fold == 0))
 

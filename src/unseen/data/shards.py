@@ -24,7 +24,7 @@ from unseen.core.files import replace_file, storage_error
 from unseen.data.base import Hashes, Samples, check_finite, hash_all, hash_rows, sample_rows, to_float32
 from unseen.data.files import changed, find_alike
 from unseen.data.formats import ARRAYS, Format, Place, ReaderOptions
-from unseen.data.labels import Labelling, labelling, labels_in, to_numpy
+from unseen.data.labels import Labelling, check_labels, encode_labels, to_numpy
 from unseen.data.storage import LocalStorage, Rows, Storage, storage_of
 from unseen.errors import ArgumentError, DataError, some
 
@@ -215,8 +215,8 @@ class ShardsFormat(Format):
         names = {role: _partners(_files_of(files, stem), folder, inputs, stem) for role, stem in roles.items()}
         columns = {role: _column(source, of, role == "y") for role, of in names.items()}
         about: dict[str, Any] = {"n": sum(source.counts), "ids": columns.get("id"), "groups": columns.get("group")}
-        about |= {"class_names": options.class_names, "name": y or "y", "target_name": target or "target"}
-        labelled = labelling(columns.get("y"), columns.get("target"), **about)
+        about |= {"class_names": options.class_names, "name": y or target}
+        labelled = encode_labels(columns.get("y"), columns.get("target"), **about)
         every = [name for of in (source.files, *names.values()) for name in of]
         return ShardedVectors(source, labelled, files=storage.stamp(every), notes=storage.notes)
 
@@ -283,7 +283,7 @@ def _column(source: NpyShards, files: Sequence[str], labels: bool) -> npt.NDArra
     """Read one entry a sample from all files."""
     parts: list[npt.NDArray[Any]] = []
     for name, part, inputs, count in zip(files, source.storage.arrays(files), source.files, source.counts, strict=True):
-        part = labels_in(np.asarray(part), name) if labels else np.asarray(part)
+        part = check_labels(np.asarray(part), name) if labels else np.asarray(part)
         if part.ndim != 1 or len(part) != count:
             raise DataError(
                 f"{name} must have one entry for each of the {count} samples of {inputs}, got shape {part.shape}"
@@ -362,7 +362,7 @@ class _Spool:
         if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
             raise DataError(f"batch {number} must be (X, y) or (X, y, ids), got {type(batch).__name__}")
         of = f"y of batch {number}"
-        x, columns = _inputs(batch[0], number), [_entries(labels_in(to_numpy(batch[1], of), of))]
+        x, columns = _inputs(batch[0], number), [_entries(check_labels(to_numpy(batch[1], of), of))]
         if len(batch) == 3:
             columns.append(_entries(to_numpy(batch[2], f"ids of batch {number}")))
         self._check(number, x, columns)

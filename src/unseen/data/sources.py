@@ -24,10 +24,10 @@ from unseen.errors import ArgumentError, DataError, UnknownArgumentError
 FORMATS: Registry[type[Format]] = Registry("data format", "unseen.formats")
 
 # The first that reads a source is taken; those of other packages are asked before `LAST`, which read all else.
-FORMATS.add("open", OpenFormat)
 FORMATS.add("digits", DigitsFormat)
 FORMATS.add("openml", OpenmlFormat)
 FORMATS.add("hub", HubFormat)
+FORMATS.add("open", OpenFormat)
 FORMATS.add("frame", FrameFormat)
 FORMATS.add("arrays", ArraysFormat)
 FORMATS.add("huggingface", HuggingFaceFormat)
@@ -140,13 +140,13 @@ def _describe_formats() -> str:
     return "\n".join(["a data set is one of:", *lines])
 
 
-def opened(data: Any, y: Any, reading: Mapping[str, object], features: Any = None, *, cache: Any = None) -> Data:
+def open_data(data: Any, y: Any, reading: Mapping[str, object], features: Any = None, *, cache: Any = None) -> Data:
     """Open the data set that a public function is given, which has checked the names of its arguments.
 
     `y` are labels or the name of their column, `reading` options of `Reading`. Names of columns in `features` are an
     option of reading; if `cache`, the argument `out`, is a folder, it may keep decoded images.
     """
-    options = Format.named({**reading, "features": columns_named(features)})
+    options = Format.named({**reading, "features": named_columns(features)})
     if isinstance(y, str) and not is_frame(data):
         if "label" in options:
             raise ArgumentError(f"the column of labels is named twice: y={y!r} and label={options['label']!r}")
@@ -156,13 +156,13 @@ def opened(data: Any, y: Any, reading: Mapping[str, object], features: Any = Non
     return resolve(data if y is None else (data, y), cache=cache, **options)
 
 
-def opened_test(
+def open_test_data(
     test: Any, train: Data, reading: Mapping[str, object], features: Any = None, *, cache: Any = None
 ) -> Data:
     """Open the test set with the options of the training set, as far as its form has them."""
     if isinstance(test, Data):
         return test
-    read: dict[str, object] = {**reading, "features": columns_named(features), "split": None, "ids": None}
+    read: dict[str, object] = {**reading, "features": named_columns(features), "split": None, "ids": None}
     read |= dict.fromkeys(("label", "target") if isinstance(test, tuple) else ("class_names",))
     if isinstance(test, tuple) and len(test) == 2 and train.targets is not None:
         inputs, read["target"] = test
@@ -172,7 +172,7 @@ def opened_test(
     return resolve_like(test, train, cache=cache, **used)
 
 
-def columns_named(features: Any) -> str | list[str] | None:
+def named_columns(features: Any) -> str | list[str] | None:
     """Return the columns that `features` names; None if it is an array, or None."""
     if isinstance(features, str):
         return features
@@ -180,13 +180,13 @@ def columns_named(features: Any) -> str | list[str] | None:
     return list(features) if named else None
 
 
-def without_reading(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def split_reading_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Divide the options of a public function: those of `Reading`, with columns of features, and the others.
 
-    >>> without_reading({"label": "paid", "cutoff": 0.1, "features": ["age"]})
+    >>> split_reading_options({"label": "paid", "cutoff": 0.1, "features": ["age"]})
     ({'label': 'paid', 'features': ['age']}, {'cutoff': 0.1})
     """
-    named = {*Reading.__annotations__} | ({"features"} if columns_named(options.get("features")) is not None else set())
+    named = {*Reading.__annotations__} | ({"features"} if named_columns(options.get("features")) is not None else set())
     own = {name: value for name, value in options.items() if name in named}
     return own, {name: value for name, value in options.items() if name not in named}
 

@@ -192,7 +192,7 @@ def _local_state(path: Path) -> State:
 def storage_of(source: str | Path, suffix: str, *, deep: bool = False) -> Storage:
     """List a file, or the files of a folder whose names end in `suffix`, in lower or upper case, without hidden ones.
 
-    Of the URL of a store all files are listed. `deep` lists the folders below, too; then a link to a file that is
+    For the URL of a store, all files are listed. `deep` lists the folders below, too; then a link to a file that is
     listed anyway is left out.
     """
     if isinstance(source, str) and is_url(source):

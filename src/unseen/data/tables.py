@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from unseen.core.arrays import IntArray
 from unseen.data.arrow import is_list, plain_schema, without_views
 from unseen.data.base import Samples
-from unseen.data.columns import TableFormat, matrix, of_text, refuse_twice
+from unseen.data.columns import TableFormat, check_text, matrix, refuse_twice
 from unseen.data.decoding import Encoded, ImageSource, encoded
 from unseen.data.formats import Place, ReaderOptions
 from unseen.data.labels import Labelling
@@ -37,9 +37,9 @@ _NULL = "__HIVE_DEFAULT_PARTITION__"  # a missing value in the folder names of H
 class RowGroups:
     """The row groups of parquet files, with the columns in the names of their folders.
 
-    Columns in folders are `label=a/`: int32 if all values are, else text, as in pyarrow; but those of `names` stay text
-    where a number would lose zeros, as `01`. A damaged file, columns other than in the first file and two columns of
-    one name are refused.
+    A folder `label=a/` gives a column, as in pyarrow: int32 if all its values are whole numbers, else text. A column in
+    `names` stays text where a number would lose zeros, as in `01`. A damaged file, columns other than in the first file
+    and two columns of one name are refused.
 
     Attributes:
         schema: the common schema.
@@ -255,7 +255,7 @@ class ParquetFormat(TableFormat):
         by_shard = any(_SHARD.fullmatch(Path(name).name) for name in names)
         self.names = names if self.storage.single else _select_split(names, self.reading.split)
         self.files = self.storage.stamp(self.names)
-        self.groups = RowGroups(self.storage, self.names, self.written)
+        self.groups = RowGroups(self.storage, self.names, self.kept_as_text)
         self.schema = self.stored_schema = self.groups.schema
         self.notes = self.storage.notes
         self.rows = np.arange(self.groups.starts[-1])
@@ -273,7 +273,7 @@ class ParquetFormat(TableFormat):
             table = pa.concat_tables(tables, promote_options="permissive")
         except pa.ArrowException as error:
             raise DataError(f"{what} cannot be read: {error}") from error
-        return of_text(table if len(self.rows) == len(table) else table.take(self.rows))
+        return check_text(table if len(self.rows) == len(table) else table.take(self.rows))
 
     def head(self, names: Sequence[str]) -> pa.Table:
         """Read these columns of the chosen rows in the first row group that has any."""
@@ -282,7 +282,7 @@ class ParquetFormat(TableFormat):
             return self.schema.empty_table().select(list(names))
         local = self.rows - self.groups.starts[group]
         table = self.groups.read(group, names)
-        return of_text(table.take(local[(local >= 0) & (local < len(table))]))
+        return check_text(table.take(local[(local >= 0) & (local < len(table))]))
 
     def images(self, name: str) -> ParquetImages:
         """Return the encoded images of a column, read by row groups."""

@@ -27,11 +27,11 @@ from unseen.data.base import ArrayData, Samples
 from unseen.data.labels import Labelling
 from unseen.data.parts import Joined
 from unseen.data.provenance import FORMAT, LABELS, PROVENANCE, note, provenance_of, warn_if_seen
-from unseen.data.sources import opened, opened_test, without_reading
+from unseen.data.sources import open_data, open_test_data, split_reading_options
 from unseen.embedding.backbones import EfficientNetLite0, ModelFolder, Network, WordLlama
 from unseen.embedding.features import Columns, Embedder, Embedding, Patches, Tfidf
 from unseen.engine.runs import seed_of
-from unseen.engine.runs.base import check_same, normal
+from unseen.engine.runs.base import check_same, normalise
 from unseen.engine.scoring import versions
 from unseen.errors import ArgumentError, DataError, UnknownNameError, some
 
@@ -136,13 +136,13 @@ def embed(
         (ArrayData(3 samples, 2 classes, vector 2 float32), ('embedded by tfidf: no label takes part in it',))
     """
     seed = seed_of(None, seed)
-    reading, options = without_reading(options)
+    reading, options = split_reading_options(options)
     columns = reading.pop("features", None)
-    source = opened(data, y, reading, columns)
+    source = open_data(data, y, reading, columns)
     embedder = embedder_of(by, source, options, seed)
     embedder.check(source)
     labels_seen = _check_labels(embedder, labels, str(by))
-    test_set = None if test is None else opened_test(test, source, reading, columns)
+    test_set = None if test is None else open_test_data(test, source, reading, columns)
     if test_set is not None:
         if out is None:
             raise ArgumentError("test= is written to <out>/test: pass out")
@@ -229,7 +229,7 @@ def holds_embedding(folder: Path, about: Mapping[str, Any]) -> bool:
     """Tell whether the folder holds this very embedding; no if it is empty or does not exist; refuse any other."""
     stored = provenance_of(folder) if folder.is_dir() else None
     if stored is not None:
-        now = normal(about)
+        now = normalise(about)
         check_same(str(folder), {key: stored.get(key) for key in now}, now)
         return True
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -27,7 +27,7 @@ from unseen.core.plans import plan_of
 from unseen.core.protocols import Data, Learner
 from unseen.core.table import ScoreTable
 from unseen.data.formats import Reading
-from unseen.data.labels import grouping, joined_groups, to_numpy
+from unseen.data.labels import check_groups, join_groups, to_numpy
 from unseen.engine import executors
 from unseen.engine.executors import Report
 from unseen.engine.runs.base import Run
@@ -73,10 +73,10 @@ class WorkOptions(Reading, Running, total=False):
     """How a data set is read, and where fits run."""
 
 
-def without_running(options: Mapping[str, Any]) -> tuple[Running, dict[str, Any]]:
+def split_running_options(options: Mapping[str, Any]) -> tuple[Running, dict[str, Any]]:
     """Divide the options of a verb: those of `Running`, and the others.
 
-    >>> without_running({"jobs": 2, "cutoff": 0.1})
+    >>> split_running_options({"jobs": 2, "cutoff": 0.1})
     ({'jobs': 2}, {'cutoff': 0.1})
     """
     running: Any = {name: value for name, value in options.items() if name in Running.__annotations__}
@@ -143,7 +143,7 @@ def _count_values(data: Data, learner: Learner) -> int | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class ScoringRequest:
     """The request for one scoring."""
 
     run: Run  # the run that keeps its fits and its table; closed by the caller
@@ -219,22 +219,19 @@ class Work:
         scores: Sequence[str | Score],
         *,
         seed: int,
-        learner: Learner | None = None,
         name: str = "",
         announce: bool = False,
     ) -> ScoreTable:
         """Score by a plan; open `run` and keep the fits and the table there.
 
-        `learner` stands in place of the one of this work, such as one with more epochs. `announce` reports `"plan"`
-        first: what will be done, and the memory and time that it needs. All else is as in `Asked`.
+        `announce` reports `"plan"` first: what will be done, and the memory and time that it needs. All else is as in
+        `ScoringRequest`.
         """
-        return self.score_all([Asked(run, plan, scores, seed, name)], learner, announce=announce)[0]
+        return self.score_all([ScoringRequest(run, plan, scores, seed, name)], announce=announce)[0]
 
-    def score_all(
-        self, asked: Sequence[Asked], learner: Learner | None = None, *, announce: bool = False
-    ) -> list[ScoreTable]:
+    def score_all(self, asked: Sequence[ScoringRequest], *, announce: bool = False) -> list[ScoreTable]:
         """Score by several plans, whose fits share the workers; see `score`."""
-        learner = learner or self.learner
+        learner = self.learner
         scorings = []
         for one in asked:
             check_scores(self.data, map(resolve_score, one.scores))
@@ -292,11 +289,11 @@ class Work:
         """Share what the executor starts, such as Ray, among all scorings and tests inside the block."""
         return self.executor.session()
 
-    def check(self, plan: Plan, scores: Sequence[str | Score], learner: Learner | None = None) -> None:
+    def check(self, plan: Plan, scores: Sequence[str | Score]) -> None:
         """Refuse scores that this plan or learner cannot give, before a run begins."""
         check_scores(self.data, map(resolve_score, scores))
         for score in scores:
-            check_score(resolve_score(score), plan, Abilities.of(learner or self.learner))
+            check_score(resolve_score(score), plan, Abilities.of(self.learner))
 
     def test(
         self, run: Run, trainings: Iterable[Training], test: IntArray, *, seed: int
@@ -374,7 +371,7 @@ class Work:
                 f"smaller one (batch_size={max(1, samples // 4)})"
             )
 
-    def lasting(self, fix: Fix, samples: int, of: int) -> Learner:
+    def adapt_learner(self, fix: Fix, samples: int, of: int) -> Learner:
         """Return the learner for a training on `samples` samples by the budget of a training on `of` samples.
 
         With `fix="epochs"` it has the same number of epochs, so fewer steps on less data. With `"iterations"` it has
@@ -460,12 +457,12 @@ def _find_groups(data: Data, groups: Groups, copies: IntArray | None) -> IntArra
     if isinstance(groups, str):
         if groups != "duplicates":
             raise ArgumentError(f"groups must be 'duplicates', an array of n groups or None, got {groups!r}")
-        found = joined_groups(found, copies)
+        found = join_groups(found, copies)
     elif groups is not None:
         given = to_numpy(groups, "groups")
         if given.ndim == 1 and len(given) != len(data):
             raise ArgumentError(f"groups must have one entry for each of {len(data)} samples, got {len(given)}")
-        found = joined_groups(found, grouping(given, len(data), "groups"))
+        found = join_groups(found, check_groups(given, len(data), "groups"))
     return found
 
 

@@ -19,7 +19,7 @@ from unseen.core.checks import at_least, is_number
 from unseen.core.protocols import Data, Learner
 from unseen.data.arrays import from_arrays
 from unseen.engine import runs
-from unseen.engine.runs.base import understood
+from unseen.engine.runs.base import interpreting
 from unseen.errors import ArgumentError
 from unseen.evaluating.methods import EVERYTHING, RANDOM, Method, default_method
 from unseen.evaluating.statistics import (
@@ -32,7 +32,7 @@ from unseen.evaluating.statistics import (
     doubt_accuracy,
     without_nan,
 )
-from unseen.evaluating.trials import FRESH, Difference, TrialOptions, Trials, open_data, split_train_test
+from unseen.evaluating.trials import FRESH, Difference, TrialOptions, Trials, open_train_and_test, split_train_test
 from unseen.learners.base import in_words
 from unseen.rules.base import checked_features
 
@@ -107,7 +107,7 @@ def advise(
     check_replicates("seeds", seeds)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source, test, left = open_data(advise, data, y, options, cache=out)
+        source, test, left = open_train_and_test(advise, data, y, options, cache=out)
         method = Method.of(default_method(source) if method is None else method)
         if method.rule is None:
             raise ArgumentError("method must choose a part of the data, got 'full'")
@@ -245,7 +245,7 @@ class Advice:
     def of_run(cls, run: runs.RunDirectory) -> Self | None:
         """Read the advice that a run holds; None where there is none."""
         content = run.read_json(FILE)
-        with understood(run.path / FILE):
+        with interpreting(run.path / FILE):
             return None if content is None else cls.from_json(content)
 
 

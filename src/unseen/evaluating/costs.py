@@ -1,7 +1,7 @@
 """The cost of the fits of a plan: short fits on a sample of the data are timed, and their time is extrapolated.
 
 A learner in epochs takes its time in proportion to the samples trained on and looked at, a closed form in proportion to
-its operations, which are counted. The time of any other grows with a power of the samples that is fitted to the trials.
+its operations, which are counted. The time of any other grows with a power of the samples that is fitted to these times.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ from unseen.learners.softmax import SoftmaxLearner
 from unseen.scores.accumulator import ScoreSink
 from unseen.scores.streaming import Score
 
-MOST_ROWS, MOST_BYTES, READING_SECONDS = 32_768, 2**29, 4.0  # of a sample
+MOST_ROWS, MOST_BYTES, READING_SECONDS = 32_768, 2**29, 4.0  # the most that a sample may take
 RUNS, PROBED = 32, 64  # places of data in shards from which consecutive rows are read; rows read to time reading
-EPOCHS = 3  # of a trial, the first of which warms up
-FIRST, LEAST = 8, 256  # rows of the first trial: in epochs, and of any other learner
+EPOCHS = 3  # of a timed fit; the first warms up
+FIRST, LEAST = 8, 256  # rows of the first timed fit: of a learner in epochs, and of any other
 # Times vary about this much with the other programs on a machine, its clock and its caches.
 FASTER, SLOWER = 0.8, 1.3
 # The times of short fits vary more, and the work between fits, which is not counted, is no small part of them.
 SHORT, SHORT_FASTER, SHORT_SLOWER = 1.0, 0.5, 2.5  # seconds; factors
 DOUBT = 0.2  # the uncertainty of an exponent
-COPIES, TRACED = 3.0, 0.4  # copies of inputs assumed where a trial takes more seconds, since tracing slows it down
+COPIES, TRACED = 3.0, 0.4  # copies of inputs assumed where a fit takes more seconds, since tracing slows it down
 PASSES, HESSIANS = 60.0, 2.0  # of L-BFGS, until a softmax regression is solved
 WARM_PASSES, WARM_HESSIANS = 20.0, 1.5  # the same when it starts from the solution of another penalty
 EIGENVECTORS = 9.0  # times d^3
@@ -126,7 +126,7 @@ def count_fits(plan: Plan, samples: SampleInfo, seed: int) -> tuple[Counter[Size
     return sizes, largest
 
 
-def count_looks(size: Size, scores: Sequence[Score], epochs: int, scored: Side) -> int:
+def count_observed(size: Size, scores: Sequence[Score], epochs: int, scored: Side) -> int:
     """Count the samples that a fit observes, each as often as it is observed."""
     # The schedule of observations depends on whether samples are watched, not on how many.
     fit = Fit(train=np.arange(1), unseen=np.arange(1, 2)[: size.unseen], seen=np.arange(1)[: size.seen])
@@ -136,10 +136,10 @@ def count_looks(size: Size, scores: Sequence[Score], epochs: int, scored: Side) 
 
 
 class DataSample:
-    """Rows of a fit, at most 32,768, 512 MiB and about 4 s of reading; those of every class come first.
+    """A sample of the rows of a fit: at most 32,768 rows, 512 MiB and about 4 s of reading.
 
-    Rows are drawn at random. From data in shards, consecutive rows are taken at 32 places, because single rows at
-    random would need all shards. The seconds to read one row are measured for both ways.
+    Rows are drawn at random; two of each class come first. From data in shards, consecutive rows are taken at 32
+    places, because single rows at random would need all shards. The seconds to read one row are measured for both ways.
     """
 
     def __init__(self, data: Data, fit: Fit, seed: int) -> None:
@@ -192,7 +192,7 @@ def _time_reading(data: Data, rows: IntArray) -> float:
 
 
 @dataclass(frozen=True)
-class _Trial:
+class _TimedFit:
     """The measurements of one fit on a sample."""
 
     size: Size
@@ -220,7 +220,7 @@ class _TimedCheckpoints(DirectoryCheckpoints):
 
 
 class Costs:
-    """The costs of the fits of a scoring, from trials of the learner on a sample that take about so many seconds."""
+    """The costs of the fits of a scoring. They are extrapolated from fits on a sample, timed for so many `seconds`."""
 
     def __init__(self, work: Work, job: Scoring, seconds: float) -> None:
         self.learner, self.threads, self.data, self.job = work.learner, work.threads, work.data, job
@@ -237,8 +237,8 @@ class Costs:
         if self.counted:  # a fold is left out by subtracting its sums only if it has more than d / 6 rows
             d = int(self.data.sample_shape[0])
             least = max(512, 2 * d, self.largest.models * d // 3 if self.largest.apart == "folds" else 0)
-        self.trials = self._try(least, seconds)
-        self.last = self.trials[-1]
+        self.timed_fits = self._time_fits(least, seconds)
+        self.last = self.timed_fits[-1]
         self.notes: list[str] = []
         self.memory = self._memory(least)
         tried, batch = self.last.size, self.learner.batch_size or 1
@@ -251,21 +251,21 @@ class Costs:
                 f"the largest fit tried has {tried.rows:,} of {self.largest.rows:,} samples: the range is wide"
             )
 
-    def _try(self, rows: int, seconds: float) -> list[_Trial]:
+    def _time_fits(self, rows: int, seconds: float) -> list[_TimedFit]:
         """Time fits for so many seconds, each on twice as many rows; a cold first one counts if none follows."""
         most = len(self.sample.rows)
         rows = min(rows, most)
-        first, start = self._fit(rows), perf_counter()
+        first, start = self._time_fit(rows), perf_counter()
         # The first fit of a network also loads its library, so only the time of its epochs counts.
-        trials, took = [], sum(first.figures("seconds") + first.figures("observe_seconds")) or first.seconds
+        timed, took = [], sum(first.figures("seconds") + first.figures("observe_seconds")) or first.seconds
         if took > seconds / 10 and rows < most:  # no time to repeat it
-            trials, rows, took = [first], min(2 * rows, most), 2 * took
-        while not trials or (trials[-1].size.rows < most and perf_counter() - start + 1.2 * took < seconds):
-            trials.append(self._fit(rows))
-            rows, took = min(2 * rows, most), 2 * trials[-1].seconds
-        return trials
+            timed, rows, took = [first], min(2 * rows, most), 2 * took
+        while not timed or (timed[-1].size.rows < most and perf_counter() - start + 1.2 * took < seconds):
+            timed.append(self._time_fit(rows))
+            rows, took = min(2 * rows, most), 2 * timed[-1].seconds
+        return timed
 
-    def _fit(self, rows: int) -> _Trial:
+    def _time_fit(self, rows: int) -> _TimedFit:
         """Time one fit on the first rows of the sample. Warnings are silenced: the run itself gives them."""
         data, fit = self.sample.first(rows)
         learner, epochs = copy(self.learner), list[Mapping[str, Any]]()
@@ -285,19 +285,21 @@ class Costs:
             learner.fit(data, fit, sink, checkpoints, seed=self.job.seed, report=report)
             result = sink.result()
             seconds = perf_counter() - start
-        return _Trial(Size.of(fit), seconds, epochs, checkpoints.saved, sum(array.nbytes for array in result.values()))
+        return _TimedFit(
+            Size.of(fit), seconds, epochs, checkpoints.saved, sum(array.nbytes for array in result.values())
+        )
 
     def operations(self, size: Size, n: int | None = None, fits: int | None = None) -> float | None:
         """Count the operations of one fit of a closed form; None for another learner."""
-        if not self.looks(size._replace(unseen=0)):  # the plan watches them, but no score reads them
+        if not self.observed(size._replace(unseen=0)):  # the plan watches them, but no score reads them
             size = size._replace(seen=0)
         d = int(np.prod(self.data.sample_shape))
         outputs = 1 if self.data.targets is not None else len(self.data.class_names)
         return operations(self.learner, size, d, outputs, n or self.n, fits or self.fits)
 
-    def looks(self, size: Size, epochs: int | None = None) -> int:
+    def observed(self, size: Size, epochs: int | None = None) -> int:
         """Count the samples that a fit observes, each as often as it is observed."""
-        return count_looks(size, self.scores, epochs or self.epochs, self.job.plan.scored_side)
+        return count_observed(size, self.scores, epochs or self.epochs, self.job.plan.scored_side)
 
     def seconds(self, size: Size) -> Range:
         """Estimate the seconds of one fit."""
@@ -309,29 +311,30 @@ class Costs:
         return Range.exactly(self.n * self.sample.run_seconds if self.held else 0.0).widened()
 
     def _seconds_of_epochs(self, size: Size) -> Range:
-        """Multiply the seconds of one sample in the largest trial, and add what else that trial took."""
+        """Multiply the seconds of one sample in the largest timed fit, and add what else that fit took."""
         last = self.last
         floor = 0.0 if self.held else self.sample.random_seconds / max(1, self.learner.data_workers)
         epochs, watched = last.figures("seconds"), sum(last.figures("observe_seconds"))
         each = [seconds / last.size.train for seconds in epochs[len(epochs) > 1 :]]
         low = min(each) / (2 if last.size.train < min(self.learner.batch_size or 1, size.train) else 1)  # small batches
-        look = max(floor, watched / max(1, self.looks(last.size, len(epochs))))
+        look = max(floor, watched / max(1, self.observed(last.size, len(epochs))))
         saving = [seconds for seconds, _ in last.saved] or [0.0]
         setup = max(0.0, last.seconds - sum(epochs) - watched - sum(saving))
         train = (self.epochs * size.train * max(floor, a) for a in (low, median(each), max(each)))
-        working = Range(*train) + Range.exactly(self.looks(size) * look + setup)
+        working = Range(*train) + Range.exactly(self.observed(size) * look + setup)
         saves = min(self.epochs, working.middle / DirectoryCheckpoints.spacing)  # one a second at most
         return working + Range.exactly(saves * median(saving))
 
     def _seconds_of_work(self, size: Size) -> Range:
-        """Extrapolate the seconds of the trials by the samples, or by the operations of a closed form."""
-        work = [self.operations(trial.size, trial.size.rows, 1) or float(trial.size.rows) for trial in self.trials]
+        """Extrapolate the seconds of the timed fits by the samples, or by the operations of a closed form."""
+        timed = [fit.size for fit in self.timed_fits]
+        work = [self.operations(done, done.rows, 1) or float(done.rows) for done in timed]
         wanted, last = self.operations(size) or float(size.rows), self.last.seconds
         ratio, power, slope = wanted / work[-1], 1.0, last / work[-1]
         if len(work) > 1:
             early = max(0, len(work) - 3)
-            power = log(last / self.trials[early].seconds) / log(work[-1] / work[early])
-            slope = max(0.0, last - self.trials[-2].seconds) / (work[-1] - work[-2])
+            power = log(last / self.timed_fits[early].seconds) / log(work[-1] / work[early])
+            slope = max(0.0, last - self.timed_fits[-2].seconds) / (work[-1] - work[-2])
         # From some size on, the time of any learner grows at least in proportion to the samples.
         line = last + slope * (wanted - work[-1]) if ratio > 1 else 0.0
         middle = max(last * ratio ** min(max(power, 0.0), 3.0), line)
@@ -349,14 +352,14 @@ class Costs:
             return Range.exactly(inputs + weights + batch * each).widened(1.0, 1.5)
         if (own := self.learner.memory(self.data, self.job.plan)) is not None:
             return Range(held + own / 2, held + own, held + own)
-        if self.trials[0].seconds > TRACED:
+        if self.timed_fits[0].seconds > TRACED:
             self.notes.append(
                 f"fits are too slow here to trace their memory: {COPIES:.0f} copies of inputs are assumed"
             )
             return Range.exactly(held + COPIES * self.data.sample_bytes * size.rows).widened(0.8, 2.0)
         tracemalloc.start()  # what libraries in C hold is not seen
         try:
-            tried = self._fit(least).size.rows
+            tried = self._time_fit(least).size.rows
             most = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

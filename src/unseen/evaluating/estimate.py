@@ -18,7 +18,7 @@ from unseen.core.plans import plan_of
 from unseen.core.protocols import Data, Learner
 from unseen.core.words import duration, many, size
 from unseen.data.formats import Reading
-from unseen.data.sources import check_arguments, opened
+from unseen.data.sources import check_arguments, open_data
 from unseen.engine.runs import Run, seed_of
 from unseen.engine.scoring import Abilities, Scoring
 from unseen.engine.work import Work, share_cores
@@ -33,7 +33,7 @@ from unseen.scores.registry import default_score
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.streaming import Score
 
-SCORING_SECONDS, TRAINING_SECONDS = 12.0, 5.0  # for trials of the scoring, and of trainings without scoring
+SCORING_SECONDS, TRAINING_SECONDS = 12.0, 5.0  # of timed fits: with scores, and without
 START_LIMIT = 20.0  # seconds to wait for a process that only imports
 TABLE_COLUMNS = 6  # of 8 bytes beside the scores: id, label, fold, confidence, prediction, and a row of the coreset
 
@@ -168,7 +168,7 @@ def estimate(
     check_arguments(estimate, reading)
     seed = seed_of(None, seed)
     start = perf_counter()
-    source = opened(data, y, reading, features)
+    source = open_data(data, y, reading, features)
     opening = perf_counter() - start
     _refuse_recorder(learner)
     _refuse_recorder(trainee)
@@ -221,7 +221,7 @@ def _add_up(costs: Costs, training: Costs, budget: int | None, slots: int, openi
         fits=fits,
         epochs=costs.epochs,
         samples_trained=costs.epochs * sum(size.samples * times for size, times in sizes),
-        samples_watched=sum(costs.looks(size) * times for size, times in sizes),
+        samples_watched=sum(costs.observed(size) * times for size, times in sizes),
         operations=operations if costs.counted else None,
         slots=slots,
         unit="GPU" if gpu else "core",

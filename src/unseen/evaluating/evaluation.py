@@ -1,8 +1,8 @@
 """The verb `evaluate`: train on coresets and on their baselines under paired seeds, and report the loss of accuracy.
 
 The coresets are read and checked against the data set that they were chosen from. An `Arm` is a training set to
-compare: a coreset or a baseline, drawn for each replicate. `Replicates` trains every arm, and keeps each training in
-the run as it ends. Everything that can be refused or drawn is refused or drawn before the first training. Accuracies
+compare: a coreset or a baseline, drawn for each replicate. `ArmTrainings` trains every arm, and keeps each training
+in the run as it ends. Everything that can be refused or drawn is refused or drawn before the first training. Accuracies
 are measured after the last epoch, and the best epoch is not searched for.
 """
 
@@ -23,7 +23,7 @@ from unseen.core.coreset import Coreset
 from unseen.core.protocols import Data
 from unseen.core.table import ScoreTable
 from unseen.data.base import digest
-from unseen.data.sources import check_arguments, columns_named, opened, opened_test, without_reading
+from unseen.data.sources import check_arguments, named_columns, open_data, open_test_data, split_reading_options
 from unseen.engine import runs
 from unseen.engine.runs.base import Run
 from unseen.engine.work import Fix, Running, Training, Work, WorkOptions, refuse_other_data
@@ -31,7 +31,7 @@ from unseen.errors import ArgumentError, BudgetError, DataError
 from unseen.evaluating.prices import CHOOSING, Price, mean, of_arms, of_run
 from unseen.evaluating.result import FILE, ArmResult, Evaluation, Kind, file_name, in_range
 from unseen.evaluating.statistics import check_level, check_margin, sampling_error, standard_error
-from unseen.evaluating.test_set import Exam, Overlap, near_duplicates, with_probe, with_test
+from unseen.evaluating.test_set import Overlap, Split, near_duplicates, split_by_test_set, split_off_probe
 from unseen.learners.registry import default_learner
 from unseen.rules.base import checked_features
 from unseen.rules.choosing import choose
@@ -120,28 +120,32 @@ def evaluate(
         ('undecided', 'undecided')
     """
     check_arguments(evaluate, options, Running.__annotations__)
-    reading, running = without_reading(options)
+    reading, running = split_reading_options(options)
     at_least("seeds", seeds, 1)
     check_margin(margin)
     check_level(level)
     seed = runs.seed_of(out, seed)
-    source = opened(data, y, reading, features, cache=out)
-    columns = columns_named(features)
+    source = open_data(data, y, reading, features, cache=out)
+    columns = named_columns(features)
     features = None if columns is not None else features
-    test_set = None if test is None else opened_test(test, source, reading, columns, cache=out)
+    test_set = None if test is None else open_test_data(test, source, reading, columns, cache=out)
     named, prices = _read_coresets(coresets, source, seeds)
     own, whole = _read_features(features, source)
     if baselines is None:
         baselines = DEFAULT_BASELINES if own is None else (*DEFAULT_BASELINES, "dedup")
     names = check_baselines(baselines, features=own is not None)
-    exam = with_probe(source, probe, seed=seed) if test_set is None else with_test(source, test_set, overlap=overlap)
-    exam = replace(exam, features=own)
+    split = (
+        split_off_probe(source, probe, seed=seed)
+        if test_set is None
+        else split_by_test_set(source, test_set, overlap=overlap)
+    )
+    split = replace(split, features=own)
     whole = own if test_set is None and whole is None else whole
-    if whole is not None and len(whole) != len(exam.data):
-        raise ArgumentError(f"features of the test set must have one row for each of {len(exam.data) - len(source)}")
-    arms = _make_arms(exam, named, names, seeds, seed)
-    work = Work(exam.data, default_learner(source) if learner is None else learner, groups=None, **running)
-    replicates = Replicates(work, exam, arms, fix, seed)
+    if whole is not None and len(whole) != len(split.data):
+        raise ArgumentError(f"features of the test set must have one row for each of {len(split.data) - len(source)}")
+    arms = _make_arms(split, named, names, seeds, seed)
+    work = Work(split.data, default_learner(source) if learner is None else learner, groups=None, **running)
+    trainings = ArmTrainings(work, split, arms, fix, seed)
     with runs.open_run(out) as run:
         run.open(
             work.manifest(  # without the number of seeds, margin and level, which may change
@@ -149,25 +153,25 @@ def evaluate(
                 kind="evaluation",
                 fix=fix,
                 coresets={name: [digest(coreset.indices) for coreset in given] for name, given in named.items()},
-                features=None if exam.features is None else digest(exam.features),
-                test={**exam.about, "rows": digest(exam.test)},
+                features=None if split.features is None else digest(split.features),
+                test={**split.about, "rows": digest(split.test)},
             )
         )
-        replicates.announce(run)
-        near = near_duplicates(exam.data, exam.pool, exam.test, features=whole)
+        trainings.announce(run)
+        near = near_duplicates(split.data, split.pool, split.test, features=whole)
         work.report("say", text=f"near-duplicates: {near.text()}")
-        results = replicates.run(run)
-        of_class = np.bincount(exam.data.labels[exam.test], minlength=len(exam.data.class_names))
+        results = trainings.run(run)
+        of_class = np.bincount(split.data.labels[split.test], minlength=len(split.data.class_names))
         settings = {"fix": fix, "margin": margin, "level": level, "seed": seed, "seeds": seeds}
         about = {
             **settings,
-            "test": {**exam.about, "text": exam.text, "of_class": of_class.tolist()},
+            "test": {**split.about, "text": split.text, "of_class": of_class.tolist()},
             "learner": work.learner.describe(),
-            **({} if exam.data.targets is None else {"target": True}),
+            **({} if split.data.targets is None else {"target": True}),
             "near_duplicates": near.describe(),
-            "notes": list(exam.data.notes),
+            "notes": list(split.data.notes),
         }
-        evaluation = Evaluation(results, exam.data.class_names, about)
+        evaluation = Evaluation(results, split.data.class_names, about)
         run.save_output(FILE, evaluation)
         for name, price in prices.items():
             run.event(CHOOSING, arm=name, **asdict(price))
@@ -290,7 +294,7 @@ def check_baselines(baselines: Sequence[str], *, features: bool) -> tuple[Kind, 
     return tuple(kind for kind in BASELINES if kind in baselines)
 
 
-def _make_arms(exam: Exam, coresets: ByName, baselines: Sequence[Kind], replicates: int, seed: int) -> list[Arm]:
+def _make_arms(split: Split, coresets: ByName, baselines: Sequence[Kind], replicates: int, seed: int) -> list[Arm]:
     """Make every arm: the whole pool, each coreset, and the baselines of its budget.
 
     Coresets of equal budgets share their baselines. Replicate r of a name with R coresets, which differ in their seed
@@ -298,12 +302,12 @@ def _make_arms(exam: Exam, coresets: ByName, baselines: Sequence[Kind], replicat
     """
     coreset_arms = []
     for name, given in coresets.items():
-        inside = [np.intersect1d(coreset.indices, exam.pool, assume_unique=True) for coreset in given]
+        inside = [np.intersect1d(coreset.indices, split.pool, assume_unique=True) for coreset in given]
         if not all(map(len, inside)):
             raise DataError(f"coreset {name!r} has nothing left to train on: all of it is in the probe split")
         rows = tuple(inside[r % len(inside)] for r in range(replicates))
         coreset_arms.append(Arm(name, "coreset", rows, len(inside)))
-    arms = [Arm("full", "full", (exam.pool,) * replicates, 1)] if "full" in baselines else []
+    arms = [Arm("full", "full", (split.pool,) * replicates, 1)] if "full" in baselines else []
     drawn: dict[tuple[str, tuple[int, ...]], Arm] = {}
     several = len({tuple(map(len, arm.rows)) for arm in coreset_arms}) > 1
     for arm in coreset_arms:
@@ -314,12 +318,12 @@ def _make_arms(exam: Exam, coresets: ByName, baselines: Sequence[Kind], replicat
         for kind in (kind for kind in baselines if kind != "full"):
             if (kind, sizes) not in drawn:
                 name = f"{kind}-{'-'.join(map(str, dict.fromkeys(sizes)))}" if several else kind
-                drawn[kind, sizes] = _baseline_arm(name, kind, sizes, exam, seed)
+                drawn[kind, sizes] = _baseline_arm(name, kind, sizes, split, seed)
             arm.beside[kind] = drawn[kind, sizes].name
     arms += drawn.values()
-    labels = exam.data.labels
+    labels = split.data.labels
     of_one_class = [(one.name, len(rows)) for one in arms for rows in one.rows if len(np.unique(labels[rows])) < 2]
-    if of_one_class and exam.data.targets is None:
+    if of_one_class and split.data.targets is None:
         name, size = of_one_class[0]
         hint = "" if any(one.name == name for one in coreset_arms) else ", or draw it by another seed"
         raise DataError(
@@ -328,12 +332,12 @@ def _make_arms(exam: Exam, coresets: ByName, baselines: Sequence[Kind], replicat
     return arms
 
 
-def _baseline_arm(name: str, kind: Kind, sizes: tuple[int, ...], exam: Exam, seed: int) -> Arm:
-    data, pool = exam.data, exam.pool
+def _baseline_arm(name: str, kind: Kind, sizes: tuple[int, ...], split: Split, seed: int) -> Arm:
+    data, pool = split.data, split.pool
     table = ScoreTable.unscored(data.ids[pool], data.labels[pool], data.class_names)
     if kind == "dedup":
-        assert exam.features is not None
-        own = exam.features[pool]
+        assert split.features is not None
+        own = split.features[pool]
         kept = {size: pool[choose(Dedup(), table, keep=size, features=own).indices] for size in sorted(set(sizes))}
         return Arm(name, kind, tuple(kept[size] for size in sizes), 1)
     classes = len(np.unique(data.labels[pool]))
@@ -353,18 +357,18 @@ def _baseline_arm(name: str, kind: Kind, sizes: tuple[int, ...], exam: Exam, see
 # ---- the trainings --------------------------------------------------------------------------------------------------
 
 
-class Replicates:
+class ArmTrainings:
     """The trainings of all arms; a learner that cannot keep `fix` fixed is refused."""
 
-    def __init__(self, work: Work, exam: Exam, arms: Sequence[Arm], fix: Fix, seed: int) -> None:
-        self.work, self.exam, self.fix, self.seed = work, exam, fix, seeds.derive(seed, "evaluation")
-        self.labels, self.classes = exam.data.labels[exam.test], len(exam.data.class_names)
-        self.targets = None if exam.data.targets is None else exam.data.targets[exam.test]
+    def __init__(self, work: Work, split: Split, arms: Sequence[Arm], fix: Fix, seed: int) -> None:
+        self.work, self.split, self.fix, self.seed = work, split, fix, seeds.derive(seed, "evaluation")
+        self.labels, self.classes = split.data.labels[split.test], len(split.data.class_names)
+        self.targets = None if split.data.targets is None else split.data.targets[split.test]
         for size in {len(rows) for arm in arms for rows in arm.rows}:
             work.check_batch(size)
         self.of_arm = {
             arm: [
-                Training(f"{file_name(arm.name)}-r{r}", rows, r, work.lasting(fix, len(rows), len(exam.pool)))
+                Training(f"{file_name(arm.name)}-r{r}", rows, r, work.adapt_learner(fix, len(rows), len(split.pool)))
                 for r, rows in enumerate(arm.rows)
             ]
             for arm in arms
@@ -373,14 +377,14 @@ class Replicates:
 
     def announce(self, run: Run) -> None:
         """Report the work ahead, and how much of it the run holds already."""
-        data, epochs = self.exam.data, [one.learner.epochs or 1 for one in self.trainings]
+        data, epochs = self.split.data, [one.learner.epochs or 1 for one in self.trainings]
         held = [run.result(one.name) is not None for one in self.trainings]
         seen = sum(len(one.rows) * count for one, count in zip(self.trainings, epochs, strict=True))
         arms = [f"{arm.name} ({in_range(np.array(list(map(len, arm.rows))))})" for arm in self.of_arm]
         count, replicates = len(self.trainings), len(self.trainings) // len(arms)
         lines = [
-            ("data", f"{len(self.exam.pool):,} samples to train on, {self.classes} classes"),
-            ("test", self.exam.text),
+            ("data", f"{len(self.split.pool):,} samples to train on, {self.classes} classes"),
+            ("test", self.split.text),
             ("arms", ", ".join(arms)),
             ("plan", f"{len(arms)} arms x {replicates} seeds: {count} trainings by {self.work.learner.name}, "
              f"{self.fix} fixed, {seen:,} samples seen in all"),
@@ -394,7 +398,7 @@ class Replicates:
         arm_of = {training.name: arm for arm, trainings in self.of_arm.items() for training in trainings}
         ended: dict[str, FloatArray] = {}  # quality, by the name of a training
         quality: dict[str, FloatArray] = {}  # float64 (R, m), by the name of an arm
-        for training, outcome in self.work.test(run, self.trainings, self.exam.test, seed=self.seed):
+        for training, outcome in self.work.test(run, self.trainings, self.split.test, seed=self.seed):
             ended[training.name] = outcome.quality
             arm = arm_of[training.name]
             if all(one.name in ended for one in self.of_arm[arm]):

@@ -23,7 +23,7 @@ from unseen.core.protocols import Data
 from unseen.core.registry import parse_spec
 from unseen.core.table import ScoreTable
 from unseen.engine.runs.base import Run
-from unseen.engine.work import Asked, Work
+from unseen.engine.work import ScoringRequest, Work
 from unseen.errors import ArgumentError
 from unseen.growing import Growth, Loop
 from unseen.learners.registry import resolve as resolve_learner
@@ -226,7 +226,7 @@ class Selector:
                 part = f"{self._part(plan)}-r{replicate}"
                 run = opened.enter_context(self.run.part(part))
                 seed = seeds.derive(self.seed, "score", replicate)
-                scorings.append(Asked(run, plan_named(plan), self._scores(plan), seed, f"{part}/"))
+                scorings.append(ScoringRequest(run, plan_named(plan), self._scores(plan), seed, f"{part}/"))
             self._tables.update(zip(keys, self.work.score_all(scorings), strict=True))
 
     def _scores(self, plan: str) -> list[str]:

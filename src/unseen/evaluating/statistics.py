@@ -140,7 +140,7 @@ def interval(values: npt.ArrayLike, level: float = 0.95, *, sampling: Sampling |
     return _Spread.of(values, level, sampling).interval(level)
 
 
-def paired(a: npt.ArrayLike, b: npt.ArrayLike, level: float = 0.95) -> Interval:
+def paired(a: npt.ArrayLike, b: npt.ArrayLike) -> Interval:
     """Return the mean of a - b over replicates, and its t-interval.
 
     >>> round(paired([0.91, 0.93, 0.90], [0.90, 0.92, 0.89]).mean, 6)
@@ -149,7 +149,7 @@ def paired(a: npt.ArrayLike, b: npt.ArrayLike, level: float = 0.95) -> Interval:
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape != b.shape:
         raise ArgumentError(f"pairs need as many replicates on both sides, got {a.shape} and {b.shape}")
-    return interval(a - b, level)
+    return interval(a - b)
 
 
 def doubt_accuracy(accuracy: float, sizes: Sequence[int] | None, trainee: str = "") -> str | None:

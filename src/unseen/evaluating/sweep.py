@@ -25,7 +25,7 @@ from unseen.errors import ArgumentError
 from unseen.evaluating.methods import FULL, Method, usual_methods
 from unseen.evaluating.result import markdown_table
 from unseen.evaluating.statistics import Interval, doubt_accuracy, interval, paired
-from unseen.evaluating.trials import CellKey, TrialOptions, Trials, open_data, split_train_test
+from unseen.evaluating.trials import CellKey, TrialOptions, Trials, open_train_and_test, split_train_test
 from unseen.learners.base import in_words
 from unseen.rules.budgets import amounts
 
@@ -255,7 +255,7 @@ def sweep(
     at_least("seeds", seeds, 1)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
-        source, test, left = open_data(sweep, data, y, options, cache=out)
+        source, test, left = open_train_and_test(sweep, data, y, options, cache=out)
         train, tested, origin = split_train_test(source, test, seed, left)
         asked = usual_methods(left.get("learner"), train) if methods is None else methods
         lines = list({method.text: method for method in map(Method.of, (*BASELINES, *asked))}.values())

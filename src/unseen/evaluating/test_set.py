@@ -52,7 +52,7 @@ _KEEP = "overlap='keep' tests on them, if they are different samples that agree 
 
 
 @dataclass(frozen=True, eq=False)
-class Exam:
+class Split:
     """The rows that an evaluation may train on, and the rows that it tests on."""
 
     data: Data  # the data set that holds both
@@ -63,12 +63,12 @@ class Exam:
     features: npt.NDArray[Any] | None = None  # (n, d) of the training set, where the baseline `"dedup"` is drawn
 
 
-def with_test(train: Data, test: Data, *, overlap: Overlap = "refuse") -> Exam:
-    """Make the exam of a given test set; samples equal to training samples are refused, dropped or kept.
+def split_by_test_set(train: Data, test: Data, *, overlap: Overlap = "refuse") -> Split:
+    """Split off a given test set; samples of it that equal training samples are refused, dropped or kept.
 
     >>> from unseen.data import resolve
     >>> train, test = resolve(([[0.0], [1.0], [2.0]], [0, 1, 0])), resolve(([[3.0], [1.0]], [0, 1]))
-    >>> with_test(train, test, overlap="drop").test.tolist()
+    >>> split_by_test_set(train, test, overlap="drop").test.tolist()
     [3]
     """
     one_of("overlap", overlap, get_args(Overlap))
@@ -86,7 +86,7 @@ def with_test(train: Data, test: Data, *, overlap: Overlap = "refuse") -> Exam:
         )
     if len(copies) and overlap == "keep":
         text = f"a test set of {len(test):,} samples, {len(copies):,} of them equal to training samples"
-        return Exam(data, pool, rows, text, {"by": "test set", "n": len(rows), "equal": len(copies)})
+        return Split(data, pool, rows, text, {"by": "test set", "n": len(rows), "equal": len(copies)})
     rows = np.setdiff1d(rows, copies[:, 0], assume_unique=True)
     if not len(rows):
         raise DataError(
@@ -94,18 +94,18 @@ def with_test(train: Data, test: Data, *, overlap: Overlap = "refuse") -> Exam:
         )
     dropped = f", less {len(copies):,} exact copies of training samples" if len(copies) else ""
     about = {"by": "test set", "n": len(rows), "dropped": len(copies), "dropped_ids": copied[:20].tolist()}
-    return Exam(data, pool, rows, f"a test set of {len(test):,} samples{dropped}", about)
+    return Split(data, pool, rows, f"a test set of {len(test):,} samples{dropped}", about)
 
 
-def with_probe(train: Data, share: float, *, seed: int) -> Exam:
-    """Make the exam without a test set: a probe split of the training set, that no arm trains on; see `split_off`."""
+def split_off_probe(train: Data, share: float, *, seed: int) -> Split:
+    """Split a probe off the training set, on which no arm trains; see `split_off`."""
     rest, probe = split_off(train, share, seed=seed)
     far = explain_share(rest, probe, share)
     text = (
         f"a probe split of {len(probe):,} training samples{f' ({far})' if far else ''}, on which no arm "
         "trains; whoever chose the coreset had seen their labels"
     )
-    return Exam(train, rest.rows, probe.rows, text, {"by": "probe split", "n": len(probe), "share": float(share)})
+    return Split(train, rest.rows, probe.rows, text, {"by": "probe split", "n": len(probe), "share": float(share)})
 
 
 def explain_share(rest: Data, probe: Data, share: float) -> str:

@@ -15,14 +15,14 @@ from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.protocols import Data, Learner
 from unseen.data.formats import Reading
 from unseen.data.labels import to_numpy
-from unseen.data.parts import Joined, Part, restricted, split_off
-from unseen.data.sources import check_arguments, opened, opened_test, without_reading
+from unseen.data.parts import Joined, Part, select_part, split_off
+from unseen.data.sources import check_arguments, open_data, open_test_data, split_reading_options
 from unseen.engine.runs.base import Run
-from unseen.engine.work import Fix, Groups, Outcome, Running, Training, Work, resolve_executor, without_running
+from unseen.engine.work import Fix, Groups, Outcome, Running, Training, Work, resolve_executor, split_running_options
 from unseen.errors import ArgumentError
 from unseen.evaluating.methods import Method, Selector, slug
 from unseen.evaluating.statistics import Interval, Sampling, interval
-from unseen.evaluating.test_set import Overlap, explain_share, with_test
+from unseen.evaluating.test_set import Overlap, explain_share, split_by_test_set
 from unseen.learners.registry import default_learner
 from unseen.rules.base import as_array
 from unseen.rules.budgets import budget as budget_of
@@ -108,16 +108,16 @@ class Trials:
         seed: int = 0,
         **settings: Unpack[TrialSettings],
     ) -> None:
-        running, own = without_running(settings)
+        running, own = split_running_options(settings)
         learner, trainee, self.fix = own.get("learner"), own.get("trainee"), own.get("fix", "epochs")
         learner = default_learner(train) if learner is None else learner
         features, groups = own.get("features"), own.get("groups", "duplicates")
         self.train, self.run, self.seed = train, run, seed
         self.joined = Joined(train, test)
         if features is not None:
-            features = restricted(train, as_array("features", features))
+            features = select_part(train, as_array("features", features))
         if groups is not None and not isinstance(groups, str):
-            groups = restricted(train, to_numpy(groups, "groups"))
+            groups = select_part(train, to_numpy(groups, "groups"))
         self.executor, running = resolve_executor(running, train, learner)
         self.scorer = Work(train, learner, groups=groups, **running)
         # No groups: a test asks about the test rows only, and its training rows are chosen already.
@@ -219,7 +219,7 @@ class Trials:
 
     def trainee(self, budget: int) -> Learner:
         """Return the learner that is trained on this many samples, for the epochs or iterations that are fixed."""
-        return self.trainer.lasting(self.fix, budget, len(self.train))
+        return self.trainer.adapt_learner(self.fix, budget, len(self.train))
 
     def epochs(self, budget: int) -> int:
         """Return the epochs of one training on this many samples."""
@@ -255,15 +255,15 @@ class Trials:
         }
 
 
-def open_data(
+def open_train_and_test(
     verb: Callable[..., Any], data: Any, y: Any, options: Mapping[str, Any], *, cache: Any = None
 ) -> tuple[Data, Data | None, dict[str, Any]]:
     """Open the data set and the test set; return them with the options that are left."""
     check_arguments(verb, options, TrialOptions.__annotations__)
-    reading, left = without_reading(options)
+    reading, left = split_reading_options(options)
     columns = reading.pop("features", None)
-    source, test = opened(data, y, reading, columns, cache=cache), left.pop("test", None)
-    return source, None if test is None else opened_test(test, source, reading, columns, cache=cache), left
+    source, test = open_data(data, y, reading, columns, cache=cache), left.pop("test", None)
+    return source, None if test is None else open_test_data(test, source, reading, columns, cache=cache), left
 
 
 def split_train_test(source: Data, test: Data | None, seed: int, options: dict[str, Any]) -> tuple[Data, Data, str]:
@@ -276,6 +276,6 @@ def split_train_test(source: Data, test: Data | None, seed: int, options: dict[s
         rest, left_out = split_off(source, probe, seed=seed)
         share = explain_share(rest, left_out, probe) or f"{probe:g} of the data"
         return rest, left_out, f"probe split, {share}"
-    exam = with_test(source, test, overlap=overlap)
-    kept = test if len(exam.test) == len(test) else Part(test, exam.test - len(source))
-    return source, kept, exam.text
+    split = split_by_test_set(source, test, overlap=overlap)
+    kept = test if len(split.test) == len(test) else Part(test, split.test - len(source))
+    return source, kept, split.text

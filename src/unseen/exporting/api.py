@@ -16,7 +16,7 @@ from unseen.core import seeds
 from unseen.core.checks import check_options
 from unseen.core.coreset import Coreset
 from unseen.core.registry import Registry
-from unseen.data.sources import without_reading
+from unseen.data.sources import split_reading_options
 from unseen.errors import ArgumentError, import_optional
 from unseen.exporting import images, tables
 from unseen.exporting.request import Report, make_request, refuse_existing
@@ -124,7 +124,7 @@ def export(
         ...     np.load(unseen.export(pruned, "npy", Path(folder) / "rows.npy")).shape
         (180,)
     """
-    reading, options = without_reading(options)
+    reading, options = split_reading_options(options)
     if reading:
         data_options = {**(data_options or {}), **reading}
     kind = KINDS.get(to)

@@ -27,7 +27,7 @@ from unseen.data.formats import Format
 from unseen.data.sources import find_format
 from unseen.engine import runs
 from unseen.engine.runs.base import differences
-from unseen.engine.runs.commands import read_by, told_before
+from unseen.engine.runs.commands import data_of_run, ignore_reading_warnings
 from unseen.errors import ArgumentError, DataError, RunError, RunMismatchError, UnseenError, some
 
 Report: TypeAlias = Callable[..., None]
@@ -59,19 +59,19 @@ class ExportRequest:
         if named is not None:
             if self.run is not None and isinstance(named, (str, Path)):
                 with suppress(RunError):  # a run that does not say how it read its data
-                    _, options = read_by(self.run)
+                    _, options = data_of_run(self.run)
         elif self.run is None:
             raise ArgumentError(
                 "a coreset alone does not say which data set it is of: name the run whose scores chose it, as in "
                 "`unseen export RUN --coreset FILE` (in Python, data= and how it is read)"
             )
         else:
-            named, options = read_by(self.run)
+            named, options = data_of_run(self.run)
             if Path(named).is_absolute() and not os.path.lexists(named):
                 raise DataError(
                     f"{self.run} read {named}, which is not there any more; name where it is now (--data, or data=)"
                 )
-        with told_before() if self.named is None else nullcontext():
+        with ignore_reading_warnings() if self.named is None else nullcontext():
             source = find_format(named, **(options if self.options is None else self.options))
             self._check(source)
         return source

@@ -30,7 +30,7 @@ from unseen.core.plans import folds, plan_of
 from unseen.core.protocols import Data
 from unseen.core.table import ScoreTable
 from unseen.data.base import digest
-from unseen.data.labels import check_single, grouping, labelling, labels_in, to_numpy
+from unseen.data.labels import check_groups, check_labels, check_single, encode_labels, to_numpy
 from unseen.engine.runs import open_run
 from unseen.engine.scoring import Abilities, SampleInfo, Scoring, check_score
 from unseen.errors import ArgumentError, DataError, ExposureError, some, warn
@@ -90,7 +90,7 @@ class Recorder:
         name: str | None = None,
     ) -> None:
         encoded, class_names = _encode_labels(labels, n, classes)
-        checked = labelling(encoded, ids=ids, groups=groups, class_names=class_names)
+        checked = encode_labels(encoded, ids=ids, groups=groups, class_names=class_names)
         self._ids: IdArray = checked.ids
         fingerprint = {"n": len(encoded), "ids": digest(self._ids), "labels": digest(encoded)}
         samples = SampleInfo(self._ids, encoded, class_names, checked.groups, fingerprint)
@@ -337,7 +337,7 @@ class Recorder:
         n = history.shape[1]
         fold_of = np.zeros(n, np.int64) if folds is None else to_numpy(folds, "folds")
         if fold_of.shape == (n,):
-            grouping(fold_of, n, "folds")
+            check_groups(fold_of, n, "folds")
         recorder = Recorder(
             labels, plan=_GivenFolds(fold_of), scores=scores, ids=ids, classes=history.shape[2], name="predictions"
         )
@@ -472,16 +472,16 @@ def _encode_labels(
         return np.zeros(int(n), np.int64), ("0",)
     _refuse_data_set(labels)
     if classes is None:
-        encoded = labelling(labels, name="labels")
+        encoded = encode_labels(labels, name="labels")
         return encoded.labels, encoded.class_names
     at_least("classes", classes, 1)
-    raw = labels_in(to_numpy(labels, "labels"), "labels")
+    raw = check_labels(to_numpy(labels, "labels"), "labels")
     if raw.dtype.kind in "ib" and raw.min(initial=0) >= 0 and raw.max(initial=0) < classes:
         of_truth = raw.dtype.kind == "b" and classes == 2
         class_names = ["False", "True"] if of_truth else [str(c) for c in range(classes)]
-        encoded = labelling(raw, class_names=class_names, name="labels")
+        encoded = encode_labels(raw, class_names=class_names, name="labels")
     else:
-        encoded = labelling(raw, name="labels")
+        encoded = encode_labels(raw, name="labels")
         if len(encoded.class_names) != classes:
             raise ArgumentError(
                 f"labels must be in 0..{classes - 1}, or {classes} different ones, each a column of the logits in "

@@ -16,7 +16,7 @@ from unseen.core.arrays import Array, Arrays, FloatArray, IntArray, sort_by_id
 from unseen.core.checks import is_number
 from unseen.core.exposure import Fit
 from unseen.core.protocols import CheckpointStore, Data
-from unseen.data.labels import joined_groups
+from unseen.data.labels import join_groups
 from unseen.errors import ArgumentError, DataError
 from unseen.scores.streaming import Score
 
@@ -212,7 +212,7 @@ def find_groups(data: Data, fit: Fit) -> IntArray:
     if fit.apart is not None and fit.folds is None:
         given = np.arange(len(data))
         given[fit.unseen] = len(data) + np.asarray(fit.apart)
-    groups = joined_groups(data.groups, data.duplicate_groups(), given)
+    groups = join_groups(data.groups, data.duplicate_groups(), given)
     return np.arange(len(data)) if groups is None else groups
 
 

@@ -20,9 +20,9 @@ from unseen.core.arrays import IntArray
 from unseen.core.coreset import Coreset, History
 from unseen.core.table import Direction, ScoreTable
 from unseen.core.words import percent
-from unseen.data.formats import Format, Seen
+from unseen.data.formats import Format, Shown
 from unseen.data.sources import find_format
-from unseen.engine.runs.commands import read_by, told_before
+from unseen.engine.runs.commands import data_of_run, ignore_reading_warnings
 from unseen.errors import UnseenError
 from unseen.reporting.facts import Cut, Facts, order_rows, scored
 from unseen.scores.label_quality import LABEL_ISSUE
@@ -157,7 +157,7 @@ class Views:
         shown = self._samples.show(self._places[np.array(unique, np.int64)]) if unique else []
         return {row: self._view(seen) for row, seen in zip(unique, shown, strict=True)}
 
-    def _view(self, seen: Seen) -> View:
+    def _view(self, seen: Shown) -> View:
         if isinstance(seen, str):
             return View(text=shorten(seen, _TEXT))
         if isinstance(seen, dict):
@@ -195,10 +195,10 @@ def open_views(facts: Facts, data: Any = None) -> Views | str:
         if data is None:
             if before.get("kind") == "vector" and int((before.get("sample_shape") or [0])[0]) > _MOST_NUMBERS:
                 return "they are vectors, which say nothing to the eye; name the images or texts that they were made of"
-            source, options = read_by(facts.scoring)
+            source, options = data_of_run(facts.scoring)
         else:
             source, options = data, _reading_options(facts, data)
-        with told_before():
+        with ignore_reading_warnings():
             samples = find_format(source, **options)
             labelled, known = samples.labelling, samples.known()
     except UnseenError as error:
@@ -221,7 +221,7 @@ def _reading_options(facts: Facts, data: Any) -> dict[str, Any]:
     if not isinstance(data, (str, Path)):
         return {}
     try:
-        source, options = read_by(facts.scoring)
+        source, options = data_of_run(facts.scoring)
     except UnseenError:
         return {}
     return options if Path(source).suffix == Path(data).suffix else {}

@@ -97,9 +97,9 @@ def test_the_error_of_a_learner_keeps_type_and_message_and_names_its_fit(jobs):
 @pytest.mark.parametrize("mode", ["unknown", "odd", "unicode", "os", "eof"])
 def test_errors_of_every_kind_keep_type_and_text(mode):
     # Through the two functions that the pipe connects, since a process for each would take seconds.
-    from unseen.engine.executors import worker
+    from unseen.engine.executors import pool
 
-    error = worker.rebuild_error(*pickle.loads(pickle.dumps(worker.pack_error(ERRORS[mode]))))
+    error = pool.rebuild_error(*pickle.loads(pickle.dumps(pool.pack_error(ERRORS[mode]))))
     assert type(error) is type(ERRORS[mode])
     assert str(error) == str(ERRORS[mode])
     if mode == "odd":

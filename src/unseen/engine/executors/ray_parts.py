@@ -86,8 +86,8 @@ class _Leader:
         parts, summed, judged = cast(tuple[Parts, Summed, Judged], ray.get(made[0]))
         self._parts = ray.put(parts)
         sums = yield from self._first_pass(parts, summed)
-        solution = yield from self._run_one(_solve, self._parts, sums)
-        return (yield from self._second_pass(judged, solution))
+        yield from self._run_each({0: (_solve, self._parts, sums)}, made.__setitem__)
+        return (yield from self._second_pass(judged, made[0]))
 
     def _first_pass(self, parts: Parts, summed: Summed) -> Generator[Message, None, Ref]:
         """Sum over all parts; return the reference of the sums."""
@@ -151,12 +151,6 @@ class _Leader:
 
     def _load_kept(self, name: str) -> Named | None:
         return self.job.checkpoints.part(name).load()
-
-    def _run_one(self, *task: Any) -> Generator[Message, None, Ref]:
-        """Run one task, and return the reference of its value."""
-        made: dict[int, Ref] = {}
-        yield from self._run_each({0: task}, made.__setitem__)
-        return made[0]
 
     def _run_each(
         self,

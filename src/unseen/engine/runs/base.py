@@ -39,7 +39,7 @@ _MOST = 20
 _OBJECTS = ("versions", "plan", "learner", "settings", "scores", "fingerprint")  # in a manifest
 
 
-def normal(content: Mapping[str, Any]) -> dict[str, Any]:
+def normalise(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the object as JSON gives it back: NumPy numbers and arrays become numbers and lists, tuples lists."""
     read: dict[str, Any] = json.loads(_canonical(content))
     return read
@@ -200,7 +200,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def understood(path: Path) -> Iterator[None]:
+def interpreting(path: Path) -> Iterator[None]:
     """Raise a CorruptFileError for a whole file that does not hold what unseen writes, such as text for a number."""
     try:
         yield
@@ -251,7 +251,7 @@ _NEEDED = {
 }
 
 
-def record(kind: str, fields: Mapping[str, object]) -> dict[str, Any]:
+def make_event(kind: str, fields: Mapping[str, object]) -> dict[str, Any]:
     """Return an event as it is kept, with time, process and host."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -420,7 +420,7 @@ class Run:
         Raises:
             RunMismatchError: the run has another configuration; the message lists what differs.
         """
-        now = normal(manifest)
+        now = normalise(manifest)
         if self._manifest is not None:
             check_same("this run in memory", self._manifest, now)
         self._manifest = now
@@ -430,7 +430,7 @@ class Run:
 
     def manifest(self) -> dict[str, Any]:
         """Return the configuration that the run was opened with."""
-        return normal(self._open_manifest)
+        return normalise(self._open_manifest)
 
     def checkpoints(self, fit: str) -> CheckpointStore:
         """Return the store for the latest checkpoint of a fit; it may be sent to a worker process."""
@@ -474,11 +474,11 @@ class Run:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Keep a JSON object under a file name such as `"command.json"`."""
-        self._json[check_name(name)] = normal(content)
+        self._json[check_name(name)] = normalise(content)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Return the JSON object of that name, or None."""
-        return normal(self._json[name]) if name in self._json else None
+        return normalise(self._json[name]) if name in self._json else None
 
     def part(self, name: str) -> Run:
         """Return a run inside this one, such as a step of a growth; it is opened by itself."""
@@ -486,7 +486,7 @@ class Run:
 
     def event(self, kind: str, **fields: object) -> None:
         """Log an event, with time, process and host."""
-        self._events.append(record(kind, fields))
+        self._events.append(make_event(kind, fields))
 
     def events(self) -> list[dict[str, Any]]:
         """Return all events, oldest first."""

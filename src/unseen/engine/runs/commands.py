@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.core.files import replace_file
-from unseen.engine.runs.base import differences, digest_of, normal, parse_object, read_whole, seal, unseal
+from unseen.engine.runs.base import differences, digest_of, normalise, parse_object, read_whole, seal, unseal
 from unseen.engine.runs.directory import OUTPUTS, RunDirectory
 from unseen.errors import CorruptFileError, RunError
 
@@ -79,14 +79,14 @@ def keep_command(run: Path, command: Mapping[str, Any]) -> None:
         RunDirectory(run).refuse_occupied()
         owner = None
     content = {"format": FORMAT, **command, "manifest": owner}
-    if outside(command["options"]) and (signature := _sign(content, make=True)) is not None:
+    if list_external(command["options"]) and (signature := _sign(content, make=True)) is not None:
         content["signature"] = signature
     if owner is not None:
         with suppress(CorruptFileError):  # a damaged file is moved aside when a result is saved
             kept = RunDirectory(run).outputs()
             if kept is None or kept["manifest"] != owner:
                 kept = {"manifest": owner, "digests": {}}
-            deciding = normal(_deciding_options(command["command"], command["options"]))
+            deciding = normalise(_deciding_options(command["command"], command["options"]))
             if kept.get("command") != deciding:  # such as with fewer seeds
                 listed = {**kept, "command": deciding, **({"more": True} if kept["digests"] else {})}
                 replace_file(run / OUTPUTS, lambda file: file.write(seal(listed)))
@@ -136,12 +136,12 @@ def read_command(run: Path) -> Command:
     return Command(content["command"], content["options"], sealed, own)
 
 
-def outside(options: Mapping[str, Any]) -> list[str]:
+def list_external(options: Mapping[str, Any]) -> list[str]:
     """List in words what a command with these options may import or connect to.
 
-    >>> outside({"learner": "sklearn:os:abort", "data": "s3://bucket/x", "trainee": "convnet:epochs=2"})
+    >>> list_external({"learner": "sklearn:os:abort", "data": "s3://bucket/x", "trainee": "convnet:epochs=2"})
     ["imports learner 'sklearn:os:abort'", "connects to data 's3://bucket/x'"]
-    >>> outside({"learner": "convnet:network=os:abort", "executor": "ray", "address": "host:1"})
+    >>> list_external({"learner": "convnet:network=os:abort", "executor": "ray", "address": "host:1"})
     ["imports learner 'convnet:network=os:abort'", "connects to address 'host:1'"]
     """
     found = [
@@ -180,19 +180,19 @@ def options_of(run: Path, *, learner: bool = False, deeper: int = 3) -> dict[str
     if not command.own:
         read = {"data": "the data set", **({"learner": "the learner"} if learner else {})}
         for name, what in read.items():
-            if found := outside({name: options.get(name)}):
+            if found := list_external({name: options.get(name)}):
                 raise RunError(f"{run} was not begun by you on this machine, and it {found[0]}; name {what} yourself")
     return options
 
 
-def read_by(run: Path) -> tuple[str, dict[str, Any]]:
+def data_of_run(run: Path) -> tuple[str, dict[str, Any]]:
     """Return the data set of a run and its options for `unseen.data.resolve`; raise the errors of `options_of`."""
     options = options_of(run)
     given = {name: options.get(option) for option, name in READ_BY.items()}
     return str(options["data"]), {name: value for name, value in given.items() if value is not None and value != []}
 
 
-def told_before() -> AbstractContextManager[object]:
+def ignore_reading_warnings() -> AbstractContextManager[object]:
     """Ignore, inside the block, warnings on how the data of a run is read: the run told them when it first read it."""
     return warnings.catch_warnings(action="ignore", category=UserWarning)
 

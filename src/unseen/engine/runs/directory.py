@@ -47,16 +47,16 @@ from unseen.engine.runs.base import (
     digest_of,
     file_digest,
     find_malformed,
+    interpreting,
+    make_event,
     move_aside,
-    normal,
+    normalise,
     parse_object,
     plain_arrays,
     read_whole,
-    record,
     refuse_newer,
     remove,
     seal,
-    understood,
     unseal,
 )
 from unseen.errors import ArgumentError, CorruptFileError, RunError, RunMismatchError, StorageError, some
@@ -205,7 +205,7 @@ class RunDirectory(Run):
             RunError: it is a folder whose files a new run would replace.
             StorageError: it is a file, or cannot be written.
         """
-        now = normal(manifest)
+        now = normalise(manifest)
         self.refuse_occupied()
         lock = Lock(self.path / "lock")
         try:
@@ -317,7 +317,7 @@ class RunDirectory(Run):
             # Readers of parquet do not notice damage in columns that they skip, but other readers may need these.
             if file_digest(path) != listed["digests"][name]:
                 raise CorruptFileError(f"{path} is damaged or was replaced: its content does not match its digest")
-            with understood(path):
+            with interpreting(path):
                 return load(path)
 
         return self._read_or_none(path, check_and_load)
@@ -342,7 +342,7 @@ class RunDirectory(Run):
     def event(self, kind: str, **fields: object) -> None:
         """Log an event, with time, process and host."""
         self._owner  # noqa: B018 - only an open run may be written
-        self._log.append(record(kind, fields))
+        self._log.append(make_event(kind, fields))
 
     def events(self) -> list[dict[str, Any]]:
         """Return all events, oldest first; leave out lines that a kill or damage made unreadable."""
@@ -453,7 +453,7 @@ class ReadOnlyRun(RunDirectory):
 
     def open(self, manifest: Mapping[str, Any]) -> None:
         """Compare with the configuration of the run; a run that has not begun yet differs in nothing."""
-        now = normal(manifest)
+        now = normalise(manifest)
         raw = read_whole(self._manifest_path)
         found = now if raw is None else unseal(raw)
         if found is None:
@@ -564,10 +564,10 @@ def load_file(path: Path) -> ScoreTable | Coreset:
     if not path.is_file():
         raise RunError(f"{path} cannot be read: it is a pipe, a socket or a device, not a file")
     try:
-        with understood(path):
+        with interpreting(path):
             return ScoreTable.load(path)
     except CorruptFileError as error:
         if "it holds 'coreset'" not in str(error):
             raise
-        with understood(path):
+        with interpreting(path):
             return Coreset.load(path)
