@@ -181,12 +181,8 @@ def select(
         Coreset(180 of 1,797 samples kept, 10.0 % by top)
     """
     _check_options(select, options, rule)
-    scores = scores.scores if isinstance(scores, (Pruned, Scored)) else scores
-    if not isinstance(scores, ScoreTable):
-        raise ArgumentError(
-            f"scores must be a score table, got {type(scores).__name__}; read a run by unseen.load(run)"
-        )
-    if rule == "auto":
+    scores = _table_of("scores", scores)
+    if rule == AUTO:
         raise ArgumentError("rule='auto' trains on what it chooses, which takes the data: use `prune`, or name a rule")
     seed = runs.seed_of(None, seed)
     name = score or next(iter(scores.scores), None)
@@ -201,6 +197,14 @@ def select(
     if name is None and choice.rule.reads != "nothing":
         raise ArgumentError(f"rule {choice.rule.name!r} reads scores, but this table holds none; use 'random'")
     return choice.coreset(scores, score=name, **amounts(keep=keep, prune=prune), seed=seed)
+
+
+def _table_of(name: str, scores: object) -> ScoreTable:
+    """Return a score table, or the one in what `prune` or `load` gave."""
+    table = scores.scores if isinstance(scores, (Pruned, Scored)) else scores
+    if not isinstance(table, ScoreTable):
+        raise ArgumentError(f"{name} must be a score table, got {type(table).__name__}; read a run by unseen.load(run)")
+    return table
 
 
 def _fall_back(
@@ -287,9 +291,10 @@ def prune(
         if any(value is not None for value in amount.values()):
             work.report("budget", text=budget_line(len(source), **amount))
         exposure = plan_of(plan, closed_form=work.learner.closed_form)
+        further = listed(also)
         if rule is None and work.predicts and score.label != SURENESS:
-            also = [*also, SURENESS]
-        wanted = choice.scores(score, exposure, also, classes=work.predicts)
+            further.append(SURENESS)
+        wanted = choice.scores(score, exposure, further, classes=work.predicts)
         table = work.score(run, exposure, wanted, seed=seed, announce=True)
         if (why := hardly_regresses(table)) is not None:
             work.tell(why)
@@ -342,7 +347,7 @@ def _prune_automatically(
         first = score if best.score is None else resolve_score(best.score)
         choice = best.choice(auto.features)
         beside = [] if best.score is None else choice.columns(first.label, plan)[1:]
-        table = work.score(run, plan, [first, *beside, *also, LABEL_ISSUE], seed=seed, announce=True)
+        table = work.score(run, plan, [first, *beside, *listed(also), LABEL_ISSUE], seed=seed, announce=True)
         name = None if best.score is None else first.label
         coreset = choice.coreset(table, score=name, keep=budget, seed=seed)
     coreset = replace(coreset, provenance={**coreset.provenance, AUTO: evidence})
@@ -381,7 +386,7 @@ def load(path: str | Path) -> Scored | Evaluation | Sweep | Advice | ScoreTable 
 LEAST_ACCURACY = 0.75  # below this held-out accuracy, a contradicted label is more likely the model's fault
 
 
-def label_error_share(table: ScoreTable, coreset: Coreset | None = None) -> float:
+def label_error_share(table: ScoreTable | Pruned | Scored, coreset: Coreset | None = None) -> float:
     """Return the held-out disagreement: the share of labels that models confidently contradict, averaged over repeats.
 
     It is the share in a coreset, or in the whole data set, which is the expected share in a random coreset. A label is
@@ -397,6 +402,7 @@ def label_error_share(table: ScoreTable, coreset: Coreset | None = None) -> floa
     Raises:
         ArgumentError: the table has no score `label_issue`.
     """
+    table = _table_of("table", table)
     if LABEL_ISSUE not in table.values:
         raise ArgumentError(f"the table must hold the score {LABEL_ISSUE!r}, it has {', '.join(table.scores)}")
     flagged = table.column(LABEL_ISSUE)

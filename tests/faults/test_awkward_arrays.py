@@ -29,6 +29,7 @@ CODES = np.arange(N) % 3
 X = RNG.normal(size=(N, D)) + CODES[:, None]
 BIG = 2**63
 QUICK = {"learner": "ridge", "plan": unseen.folds(2)}
+HALF = unseen.rules.random(N, keep=0.5)
 MISSING = "must be given for every sample, but it is missing in row 5"
 
 
@@ -749,6 +750,40 @@ def test_seeds(seed):
         ),
         (lambda: unseen.load("/dev/null"), "/dev/null cannot be read: it is a pipe, a socket or a device, not a file"),
         (lambda: from_arrays(X, CODES, class_names=["ant", "bee"]), "row 2 has 2$"),
+        (lambda: unseen.prune(X, CODES, keep=0.5, out=3, **QUICK), "out must name a directory, got 3"),
+        (
+            lambda: unseen.prune(X, CODES, keep=0.5, also=3, **QUICK),
+            "a score is a name such as 'el2n' or a Score, got 3",
+        ),
+        (lambda: unseen.score(X, CODES, verify="ful", **QUICK), "verify must be one of 'cheap', 'full', got 'ful'"),
+        (lambda: unseen.label_error_share(CODES), "table must be a score table, got ndarray"),
+        (
+            lambda: unseen.sweep(X, CODES, methods=3, keep=[0.5]),
+            "methods must be a list of lines 'plan/score/rule', got 3",
+        ),
+        (lambda: unseen.sweep(X, CODES, methods=[3], keep=[0.5]), "a method must be a line 'plan/score/rule', got 3"),
+        (lambda: unseen.advise(X, CODES, method=3), "a method must be a line 'plan/score/rule', got 3"),
+        (lambda: unseen.advise(X, CODES, features=3), "features must be numbers of shape"),
+        (
+            lambda: unseen.prune(X, CODES, keep=0.5, rule="auto", candidates="el2n/top"),
+            r"candidates must be a list of lines 'plan/score/rule', got 'el2n/top'; take \['el2n/top'\]",
+        ),
+        (lambda: unseen.evaluate(X, CODES, coresets=HALF, baselines=3), "baselines must be a list of names, got 3"),
+        (lambda: unseen.evaluate(X, CODES, coresets=HALF, baselines=[3]), "unknown baseline 3; known: dedup, full"),
+        (lambda: unseen.evaluate(X, CODES, coresets=HALF, features=(X,)), "a pair of arrays .*, got a tuple of 1"),
+        (
+            lambda: unseen.evaluate(X, CODES, coresets=HALF, test=(X + 1, CODES), features=(X, 3)),
+            "features must be numbers of shape",
+        ),
+        (lambda: unseen.estimate(X, CODES, groups=CODES), "groups must be one of 'duplicates', None, got ndarray"),
+        (
+            lambda: from_dataset(list(zip(X, CODES, strict=True)), memory_limit="1GB"),
+            "memory_limit must be a number",
+        ),
+        (
+            lambda: from_dataset(list(zip(X, CODES, strict=True)), workers="2"),
+            "workers must be an integer of at least 0",
+        ),
     ],
 )
 def test_casts_and_words(call, pattern):

@@ -1,4 +1,4 @@
-"""Checks of options that the whole library shares: numbers, choices among a few values, and names of options."""
+"""Checks of options that the whole library shares: numbers, lists, choices among a few values, names of options."""
 
 from __future__ import annotations
 
@@ -28,8 +28,16 @@ def at_least(name: str, value: object, least: int) -> int:
 
 def one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
     """Refuse a value that is not one of the allowed ones."""
-    if value not in allowed:
-        raise ArgumentError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+    is_array = bool(getattr(value, "shape", ()))  # which cannot be looked for in a tuple
+    if is_array or value not in allowed:
+        got = type(value).__name__ if is_array else repr(value)
+        raise ArgumentError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {got}")
+
+
+def check_list(name: str, value: object, of: str) -> None:
+    """Refuse a value that is not a list, such as one text; `of` says what the list holds."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ArgumentError(f"{name} must be a list of {of}, got {value!r}; take [{value!r}]")
 
 
 def check_known(kind: str, names: Iterable[str], known: Collection[str]) -> None:

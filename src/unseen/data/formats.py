@@ -25,7 +25,7 @@ import pyarrow as pa
 from PIL import Image
 
 from unseen.core.arrays import IntArray
-from unseen.core.checks import at_least, one_of
+from unseen.core.checks import at_least, is_number, one_of
 from unseen.core.machine import count_cores, total_memory
 from unseen.core.protocols import Data
 from unseen.data.base import blocks
@@ -101,6 +101,10 @@ class ReadOptions:
         one_of("mode", self.mode, ("RGB", "L"))
         if self.image_size is not None:
             at_least("image_size", self.image_size, 1)
+        if self.workers is not None:
+            at_least("workers", self.workers, 0)
+        if self.memory_limit is not None and (not is_number(self.memory_limit) or not self.memory_limit >= 0):
+            raise ArgumentError(f"memory_limit must be a number of bytes, got {self.memory_limit!r}")
 
     @property
     def wanted(self) -> list[str]:

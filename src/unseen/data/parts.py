@@ -77,7 +77,7 @@ def _describe_like(data: Data, other: Data) -> None:
 
 def select_part(data: Data, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Select the values of a part from one value for each sample of the whole; return all for other data sets."""
-    return values[data.rows] if isinstance(data, Part) and len(values) == len(data.whole) else values
+    return values[data.rows] if isinstance(data, Part) and values.shape[:1] == (len(data.whole),) else values
 
 
 def split_off(data: Data, share: float, *, seed: int) -> tuple[Part, Part]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -192,6 +192,8 @@ class Work:
     def __init__(
         self, data: Data, learner: Any = None, *, groups: Groups = "duplicates", **running: Unpack[Running]
     ) -> None:
+        verify = running.get("verify", "cheap")
+        one_of("verify", verify, ("cheap", "full"))
         self.data = data
         own = resolve_learner(learner, data)
         self.executor = _make_executor(running, data, own)
@@ -201,7 +203,6 @@ class Work:
         if self.executor.workers > 1:
             self.learner = _set_workers(self.learner, self.executor.workers)
         self.learner.check(data)
-        one_of("verify", verify := running.get("verify", "cheap"), ("cheap", "full"))
         fingerprint = data.fingerprint(full=verify == "full")
         copies = data.duplicate_groups() if isinstance(groups, str) and groups == "duplicates" else None
         found = _find_groups(data, groups, copies)
@@ -377,8 +378,7 @@ class Work:
         With `fix="epochs"` it has the same number of epochs, so fewer steps on less data. With `"iterations"` it has
         the same number of steps, to within half an epoch, since epochs are whole; a learner without steps is refused.
         """
-        if fix not in ("epochs", "iterations"):
-            raise ArgumentError(f"fix must be 'epochs' or 'iterations', got {fix!r}")
+        one_of("fix", fix, get_args(Fix))
         who = self.learner
         if fix == "epochs":
             return who

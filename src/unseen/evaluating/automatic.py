@@ -14,6 +14,7 @@ from typing import Any
 import numpy.typing as npt
 
 from unseen.core.arrays import IntArray
+from unseen.core.checks import check_list
 from unseen.core.protocols import Data
 from unseen.data.parts import split_off
 from unseen.engine.runs.base import Run
@@ -45,8 +46,10 @@ def candidates_for(score: str, labels: IntArray, given: Sequence[str] | None) ->
     >>> [method.text for method in candidates_for("el2n", digits().labels, ["seen/el2n/top"])]
     ['random', 'seen/el2n/top']
     """
-    lines = list(given or ())
-    if given is None:
+    if given is not None:
+        check_list("candidates", given, "lines 'plan/score/rule'")
+        lines = list(given)
+    else:
         direction = resolve_score(score).direction
         default = default_rule(direction, labels)
         # A score of worth names no hardest samples to cut off.

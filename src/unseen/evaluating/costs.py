@@ -1,7 +1,7 @@
 """The cost of the fits of a plan: short fits on a sample of the data are timed, and their time is extrapolated.
 
-A learner in epochs takes its time in proportion to the samples trained on and looked at, a closed form in proportion to
-its operations, which are counted. The time of any other grows with a power of the samples that is fitted to these times.
+A learner in epochs takes its time in proportion to the samples that it trains on and observes, a closed form in
+proportion to its operations, which are counted. For any other learner, a power of the samples is fitted to the times.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any, Literal, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.checks import at_least
+from unseen.core.checks import at_least, one_of
 from unseen.core.exposure import Exposure, Plan
 from unseen.core.plans import plan_of
 from unseen.core.protocols import Data, Learner
@@ -29,7 +29,7 @@ from unseen.integrations.recorder import Recorder
 from unseen.rules.budgets import amounts
 from unseen.rules.budgets import budget as budget_of
 from unseen.rules.registry import default_choice
-from unseen.scores.registry import default_score
+from unseen.scores.registry import default_score, listed
 from unseen.scores.registry import resolve as resolve_score
 from unseen.scores.streaming import Score
 
@@ -166,6 +166,7 @@ def estimate(
         (2, 1797, True)
     """
     check_arguments(estimate, reading)
+    one_of("groups", groups, ("duplicates", None))
     seed = seed_of(None, seed)
     start = perf_counter()
     source = open_data(data, y, reading, features)
@@ -182,7 +183,7 @@ def estimate(
     exposure = plan_of(plan, closed_form=work.learner.closed_form)
     first = default_score(source) if score is None else resolve_score(score)
     choice = default_choice(source, first, predicts=work.predicts)
-    job = _job(work, exposure, choice.scores(first, exposure, also, classes=work.predicts), seed)
+    job = _job(work, exposure, choice.scores(first, exposure, listed(also), classes=work.predicts), seed)
     budget = None if keep is None and prune is None else budget_of(len(source), **amounts(keep=keep, prune=prune))
     costs = Costs(work, job, SCORING_SECONDS)
     training = costs

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from unseen.core import seeds
 from unseen.core.arrays import FloatArray, IntArray
-from unseen.core.checks import at_least, check_known
+from unseen.core.checks import at_least, check_known, check_list
 from unseen.core.coreset import Coreset
 from unseen.core.protocols import Data
 from unseen.core.table import ScoreTable
@@ -186,8 +186,13 @@ def _read_features(features: Any, data: Data) -> tuple[npt.NDArray[Any] | None, 
         return None, None
     if not isinstance(features, tuple):
         return checked_features(features, data.ids), None
+    if len(features) != 2:
+        raise ArgumentError(
+            "features must be an array (n, d), or a pair of arrays for the training and the test set, got a tuple of "
+            f"{len(features)}"
+        )
     own = checked_features(features[0], data.ids)
-    test = checked_features(features[1], np.arange(len(features[1])))
+    test = checked_features(features[1], np.arange(len(np.atleast_1d(features[1]))))
     if own.shape[1] != test.shape[1]:
         raise ArgumentError(f"features of both sets must be of one extractor, got {own.shape[1]} and {test.shape[1]}")
     return own, np.concatenate([own, test])
@@ -286,8 +291,7 @@ def check_baselines(baselines: Sequence[str], *, features: bool) -> tuple[Kind, 
     Traceback (most recent call last):
     unseen.errors.UnknownNameError: unknown baseline 'randon'; did you mean 'random'?
     """
-    if isinstance(baselines, str):
-        raise ArgumentError(f"baselines must be a list of names, got {baselines!r}; write [{baselines!r}]")
+    check_list("baselines", baselines, "names")
     check_known("baseline", baselines, BASELINES)
     if "dedup" in baselines and not features:
         raise ArgumentError("the baseline 'dedup' drops near-copies by features; give features=, an array (n, d)")

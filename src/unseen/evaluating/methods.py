@@ -87,6 +87,8 @@ class Method:
         """Parse a line; refuse one that names what is not there, or a score that its rule needs or does not read."""
         if isinstance(text, Method):
             return text
+        if not isinstance(text, str):
+            raise ArgumentError(f"a method must be a line 'plan/score/rule', got {text!r}")
         parts = [part.strip() for part in text.split("/")]
         if parts == [FULL]:
             return cls(text, None, None, None)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unseen.core.cards import card, tabled
-from unseen.core.checks import at_least
+from unseen.core.checks import at_least, check_list
 from unseen.core.files import read_parquet, replace_file, write_parquet
 from unseen.core.words import many
 from unseen.engine import runs
@@ -250,8 +250,10 @@ def sweep(
         >>> result
         Sweep(3 methods at 1 budget, 2 replicates; tested on 360 samples)
     """
-    if isinstance(methods, str) or (methods is not None and not methods):
-        raise ArgumentError(f"methods must be a list of lines 'plan/score/rule', got {methods!r}")
+    if methods is not None:
+        check_list("methods", methods, "lines 'plan/score/rule'")
+        if not methods:
+            raise ArgumentError("methods must name at least one line 'plan/score/rule', got none")
     at_least("seeds", seeds, 1)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
@@ -303,8 +305,8 @@ def _read_budgets(trials: Trials, keep: Sequence[float | str] | None, prune: Seq
     if (keep is None) == (prune is None):
         raise ArgumentError("give exactly one of keep= and prune=, each a list of fractions or counts")
     for name, given in (("keep", keep), ("prune", prune)):
-        if given is not None and (isinstance(given, str) or not hasattr(given, "__iter__")):
-            raise ArgumentError(f"{name} must be a list of fractions or counts, got {given!r}; take [{given!r}]")
+        if given is not None:
+            check_list(name, given, "fractions or counts")
     kept = [amounts(keep=value, prune=None) for value in keep or ()]
     pruned = [amounts(keep=None, prune=value) for value in prune or ()]
     budgets = {trials.budget(**amount) for amount in (*kept, *pruned)}

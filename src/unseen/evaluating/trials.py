@@ -24,7 +24,7 @@ from unseen.evaluating.methods import Method, Selector, slug
 from unseen.evaluating.statistics import Interval, Sampling, interval
 from unseen.evaluating.test_set import Overlap, explain_share, split_by_test_set
 from unseen.learners.registry import default_learner
-from unseen.rules.base import as_array
+from unseen.rules.base import as_array, checked_features
 from unseen.rules.budgets import budget as budget_of
 
 CellKey = tuple[Method, int, int]  # method, budget, replicate
@@ -115,7 +115,7 @@ class Trials:
         self.train, self.run, self.seed = train, run, seed
         self.joined = Joined(train, test)
         if features is not None:
-            features = select_part(train, as_array("features", features))
+            features = checked_features(select_part(train, as_array("features", features)), train.ids)
         if groups is not None and not isinstance(groups, str):
             groups = select_part(train, to_numpy(groups, "groups"))
         self.executor, running = resolve_executor(running, train, learner)
