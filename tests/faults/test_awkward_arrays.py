@@ -770,7 +770,7 @@ def test_seeds(seed):
         ),
         (lambda: unseen.evaluate(X, CODES, coresets=HALF, baselines=3), "baselines must be a list of names, got 3"),
         (lambda: unseen.evaluate(X, CODES, coresets=HALF, baselines=[3]), "unknown baseline 3; known: dedup, full"),
-        (lambda: unseen.evaluate(X, CODES, coresets=HALF, features=(X,)), "a pair of arrays .*, got a tuple of 1"),
+        (lambda: unseen.evaluate(X, CODES, coresets=HALF, features=(X, X)), "with a test set a pair of arrays"),
         (
             lambda: unseen.evaluate(X, CODES, coresets=HALF, test=(X + 1, CODES), features=(X, 3)),
             "features must be numbers of shape",

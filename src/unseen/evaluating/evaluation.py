@@ -126,11 +126,9 @@ def evaluate(
     check_level(level)
     seed = runs.seed_of(out, seed)
     source = open_data(data, y, reading, features, cache=out)
-    columns = named_columns(features)
-    features = None if columns is not None else features
-    test_set = None if test is None else open_test_data(test, source, reading, columns, cache=out)
+    test_set = None if test is None else open_test_data(test, source, reading, features, cache=out)
     named, prices = _read_coresets(coresets, source, seeds)
-    own, whole = _read_features(features, source)
+    own, whole = _read_features(features, source, test_set)
     if baselines is None:
         baselines = DEFAULT_BASELINES if own is None else (*DEFAULT_BASELINES, "dedup")
     names = check_baselines(baselines, features=own is not None)
@@ -140,9 +138,6 @@ def evaluate(
         else split_by_test_set(source, test_set, overlap=overlap)
     )
     split = replace(split, features=own)
-    whole = own if test_set is None and whole is None else whole
-    if whole is not None and len(whole) != len(split.data):
-        raise ArgumentError(f"features of the test set must have one row for each of {len(split.data) - len(source)}")
     arms = _make_arms(split, named, names, seeds, seed)
     work = Work(split.data, default_learner(source) if learner is None else learner, groups=None, **running)
     trainings = ArmTrainings(work, split, arms, fix, seed)
@@ -180,22 +175,24 @@ def evaluate(
         return evaluation
 
 
-def _read_features(features: Any, data: Data) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
-    """Return the features of the training set, and those of training and test set in one array; None where unknown."""
-    if features is None:
+def _read_features(
+    features: Any, data: Data, test: Data | None
+) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
+    """Return the features of the training set, and those of all samples in one array; None where they are not known."""
+    if features is None or named_columns(features) is not None:
         return None, None
     if not isinstance(features, tuple):
-        return checked_features(features, data.ids), None
-    if len(features) != 2:
+        own = checked_features(features, data.ids)
+        return own, own if test is None else None
+    if test is None or len(features) != 2:
         raise ArgumentError(
-            "features must be an array (n, d), or a pair of arrays for the training and the test set, got a tuple of "
+            "features must be an array (n, d), or with a test set a pair of arrays, one for each set, got a tuple of "
             f"{len(features)}"
         )
-    own = checked_features(features[0], data.ids)
-    test = checked_features(features[1], np.arange(len(np.atleast_1d(features[1]))))
-    if own.shape[1] != test.shape[1]:
-        raise ArgumentError(f"features of both sets must be of one extractor, got {own.shape[1]} and {test.shape[1]}")
-    return own, np.concatenate([own, test])
+    own, others = checked_features(features[0], data.ids), checked_features(features[1], test.ids)
+    if own.shape[1] != others.shape[1]:
+        raise ArgumentError(f"features of both sets must be of one extractor, got {own.shape[1]} and {others.shape[1]}")
+    return own, np.concatenate([own, others])
 
 
 # ---- the coresets ---------------------------------------------------------------------------------------------------
