@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # A verb that a first line may begin with; who says "The rows of..." does not say what the function does.
-NOUNS = re.compile(r"^(The|A|An|What|Who|How|Whether|Where|When|As|Of|One|All|Those|Every|Each|That|Its?|It|From|-|\W)")
+NOUNS = re.compile(r"^((The|A|An|What|Who|How|Whether|Where|When|As|Of|One|All|Those|Every|Each|That|Its?|From)\b|\W)")
 
 
 def modules(source: Path) -> dict[Path, ast.Module]:
