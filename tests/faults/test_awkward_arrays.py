@@ -750,12 +750,10 @@ def test_seeds(seed):
         ),
         (lambda: unseen.load("/dev/null"), "/dev/null cannot be read: it is a pipe, a socket or a device, not a file"),
         (lambda: from_arrays(X, CODES, class_names=["ant", "bee"]), "row 2 has 2$"),
-        (lambda: unseen.prune(X, CODES, keep=0.5, out=3, **QUICK), "out must name a directory, got 3"),
         (
             lambda: unseen.prune(X, CODES, keep=0.5, also=3, **QUICK),
             "a score is a name such as 'el2n' or a Score, got 3",
         ),
-        (lambda: unseen.score(X, CODES, verify="ful", **QUICK), "verify must be one of 'cheap', 'full', got 'ful'"),
         (lambda: unseen.label_error_share(CODES), "table must be a score table, got ndarray"),
         (
             lambda: unseen.sweep(X, CODES, methods=3, keep=[0.5]),

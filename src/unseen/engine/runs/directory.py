@@ -540,11 +540,9 @@ def open_run(out: str | Path | Run | None) -> Run:
         return Run()
     if isinstance(out, str) and (not out.strip() or "\0" in out):
         raise ArgumentError(f"out must name a directory, got {out!r}; '.' is this one")
-    if isinstance(out, Run):
-        return out
-    if not isinstance(out, (str, Path)):
-        raise ArgumentError(f"out must name a directory, got {out!r}")
-    return RunDirectory(out)
+    if not isinstance(out, (str, Path, Run)):
+        raise ArgumentError(f"out must be a path, got an object of {type(out).__name__}")
+    return out if isinstance(out, Run) else RunDirectory(out)
 
 
 def seed_of(out: str | Path | Run | None, seed: int | None) -> int:
