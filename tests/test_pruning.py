@@ -19,7 +19,7 @@ import unseen
 from unseen.engine.runs import RunDirectory
 from unseen.errors import ArgumentError, DataError
 from unseen.evaluating.methods import Method, default_method
-from unseen.evaluating.prices import of_fits, worth
+from unseen.evaluating.prices import count_full_trainings, price_fits
 from unseen.functional import el2n as el2n_of
 from unseen.rules.registry import too_unsure
 
@@ -177,18 +177,18 @@ def test_choosing_by_default_trains_as_much_as_one_ordinary_training(learner, ep
     if learner.startswith("convnet"):
         X = (np.repeat(np.repeat(X.reshape(-1, 8, 8), 2, 1), 2, 2) * 15).astype(np.uint8)
     unseen.prune(X, y, keep=0.7, learner=learner, threads=1, out=tmp_path, report=lambda kind, **more: None)
-    prices = of_fits(RunDirectory(tmp_path).events())
+    prices = price_fits(RunDirectory(tmp_path).events())
     assert len(prices) == fits
     assert sum(price.samples for price in prices.values()) == 201 * epochs
-    assert worth(tmp_path, 201) == 1.0
+    assert count_full_trainings(tmp_path, 201) == 1.0
 
 
 def test_the_price_of_several_steps_counts_the_runs_inside_and_not_epochs_that_differ(tmp_path):
     grown = unseen.grow("digits", keep=0.5, learner="logistic", threads=1, out=tmp_path, report=lambda *_, **__: None)
-    assert worth(tmp_path, 1797) == pytest.approx(1 + sum(grown.history.sizes[:-1]) / 1797)
+    assert count_full_trainings(tmp_path, 1797) == pytest.approx(1 + sum(grown.history.sizes[:-1]) / 1797)
     with (tmp_path / "parts" / "start" / "events.jsonl").open("a") as log:
         log.write('{"kind": "epoch", "fit": "r0f0", "epoch": 2}\n')
-    assert worth(tmp_path, 1797) is None
+    assert count_full_trainings(tmp_path, 1797) is None
 
 
 def test_a_table_without_scores_serves_rules_that_read_none():

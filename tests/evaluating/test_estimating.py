@@ -18,7 +18,7 @@ from unseen.engine.runs import RunDirectory
 from unseen.engine.scoring import SampleInfo
 from unseen.errors import ArgumentError, BudgetError
 from unseen.evaluating.costs import DataSample, Size, count_fits, count_observed, operations
-from unseen.evaluating.prices import of_fits
+from unseen.evaluating.prices import price_fits
 from unseen.learners.products import OnCpu
 from unseen.learners.ridge import RidgeLearner
 from unseen.scores.accumulator import ScoreSink
@@ -72,7 +72,7 @@ def test_the_counts_are_those_of_the_events(case, watched, tmp_path):
     watched.clear()
     run = {"keep": 0.5, "nan": "last", "threads": 1, "out": tmp_path / "run"}
     unseen.prune(X, Y, score=score, learner=learner, plan=plan, **run)
-    prices = of_fits(RunDirectory(tmp_path / "run").events())
+    prices = price_fits(RunDirectory(tmp_path / "run").events())
     assert found.fits == len(prices)
     assert found.samples_trained == sum(price.samples for price in prices.values())
     assert found.samples_watched == sum(watched)

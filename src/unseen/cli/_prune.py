@@ -271,12 +271,16 @@ def summarise(result: Pruned, run: Path, coreset: Path, score: str | None = None
 
 def price_of(run: Path, chosen: Coreset) -> dict[str, Any]:
     """Return what choosing cost, in trainings on everything, and when it pays back; nothing where that is unknown."""
-    from unseen.evaluating.prices import paid, pays_back, worth
+    from unseen.evaluating.prices import count_full_trainings, count_payback, describe_payback
 
-    if (trainings := worth(run, chosen.n)) is None:
+    if (trainings := count_full_trainings(run, chosen.n)) is None:
         return {}
     left, saving = len(chosen) / chosen.n, 1 - len(chosen) / chosen.n
-    return {"trainings": trainings, "pays_back": pays_back(trainings, 1.0, left), "paid": paid(trainings, saving)}
+    return {
+        "trainings": trainings,
+        "pays_back": count_payback(trainings, 1.0, left),
+        "paid": describe_payback(trainings, saving),
+    }
 
 
 def measure_disagreement(table: ScoreTable, chosen: Coreset) -> dict[str, float | None]:

@@ -20,7 +20,17 @@ from unseen.core.arrays import IntArray, is_frame
 from unseen.core.protocols import Data
 from unseen.data.arrow import warn_of_texts
 from unseen.data.base import ArrayData, Samples, TableData, TextData
-from unseen.data.files import Files, Watch, find_alike, is_folder, npy_header, read_npy, readable, reading_npy, stamp
+from unseen.data.files import (
+    Files,
+    Watch,
+    check_readable,
+    find_alike,
+    is_folder,
+    npy_header,
+    read_npy,
+    reading_npy,
+    stamp,
+)
 from unseen.data.formats import ARRAYS, BESIDE, Format, OpenFormat, Place, ReaderOptions, Shown
 from unseen.data.frames import FrameFormat, column_of, from_frame
 from unseen.data.labels import Labelling, encode_labels, is_missing, name_of, to_numpy
@@ -214,7 +224,7 @@ class NpzFormat(Format):
         y = "y" if y is None and target is None else y
         names = [name for name in (x, y, target, id, group) if name is not None]
         if zipped:
-            places = dict.fromkeys(names, readable(path))
+            places = dict.fromkeys(names, check_readable(path))
         elif is_folder(folder):
             files_there = {found.stem: found for found in folder.iterdir() if found.suffix.lower() == ".npy"}
             files_at = {name: _match_name(name, list(files_there), folder) for name in names}

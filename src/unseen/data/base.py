@@ -23,7 +23,7 @@ from unseen.core import seeds
 from unseen.core.arrays import IntArray
 from unseen.core.machine import for_each
 from unseen.core.protocols import Data
-from unseen.data.files import Files, Watch, changed
+from unseen.data.files import Files, Watch, changed_error
 from unseen.data.labels import Labelling
 from unseen.errors import DataError, some, warn
 
@@ -205,7 +205,7 @@ class ArrayData(Samples):
         if self._mapped is not None and self.watch is not None:
             self.watch.check()
             if self._digest_sample() != self._sampled:
-                raise changed(self._mapped, "its content differs")
+                raise changed_error(self._mapped, "its content differs")
 
     def maps(self, files: Sequence[Path], watch: Watch) -> None:
         """Declare that the array is a view of these files, which NumPy cannot tell; `watch` watches them."""

@@ -29,7 +29,7 @@ from PIL import Image, UnidentifiedImageError
 
 from unseen.core.arrays import IntArray
 from unseen.data.base import Hashes, hash_items
-from unseen.data.files import no_file
+from unseen.data.files import why_unreadable
 from unseen.errors import DataError
 
 Encoded: TypeAlias = bytes | Path | None  # the content of a file, its path, or no image
@@ -259,7 +259,7 @@ def _turn_upright(image: Image.Image) -> Image.Image:
 def _open(encoded: Encoded) -> Image.Image:
     if encoded is None:
         raise ValueError("there is no image in this row")
-    if isinstance(encoded, Path) and (reason := no_file(encoded)) is not None:
+    if isinstance(encoded, Path) and (reason := why_unreadable(encoded)) is not None:
         raise DataError(reason)
     content = encoded if isinstance(encoded, bytes) else encoded.read_bytes()
     formats = next((known for start, known in _FORMATS.items() if content.startswith(start)), None)

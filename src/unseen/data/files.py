@@ -40,7 +40,7 @@ _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a fo
 class Walk:
     """The files and folders below a folder; names are relative to it, with slashes."""
 
-    # Files, ordered by their folder, then by name; also pipes and broken links, see `no_file`.
+    # Files, ordered by their folder, then by name; also pipes and broken links, see `why_unreadable`.
     files: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     hidden: int = 0  # how many files and folders are left out because their names begin with `.` or `_`
@@ -102,7 +102,7 @@ def _inside(folder: Path) -> tuple[os.stat_result, list[os.DirEntry[str]]]:
         return folder.stat(), sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         reason = error.strerror or error
-        raise DataError(f"the folder {shown(folder)} cannot be read: {reason}; repair it, or move it away") from error
+        raise DataError(f"the folder {escape(folder)} cannot be read: {reason}; repair it, or move it away") from error
 
 
 def is_folder(path: Path | os.DirEntry[str]) -> bool:
@@ -144,7 +144,7 @@ def drop_repeated_links(root: Path, names: Iterable[str]) -> tuple[list[str], di
     return sorted(kept), again
 
 
-def no_file(path: Path) -> str | None:
+def why_unreadable(path: Path) -> str | None:
     """Return why a path is not a readable file (a broken link, a pipe, which would never end, ...); else None."""
     try:
         str(path).encode()
@@ -155,7 +155,7 @@ def no_file(path: Path) -> str | None:
         return "its name holds a null character"
     except OSError as error:
         with suppress(OSError):
-            return f"a link to {shown(path.readlink())}, which cannot be reached"
+            return f"a link to {escape(path.readlink())}, which cannot be reached"
         return error.strerror or str(error)
     return None if kind == stat.S_IFREG else f"{_KINDS.get(kind, 'something else')}, not a file"
 
@@ -171,25 +171,27 @@ UNPACK = {
 }  # the commands for packed files
 
 
-def readable(path: Path) -> Path:
+def check_readable(path: Path) -> Path:
     """Refuse a path that is not a readable file; return the path."""
-    reason = no_file(path)
+    reason = why_unreadable(path)
     if reason is not None:
         raise DataError(unreadable_message(path, reason))
     return path
 
 
 def unreadable_message(path: Path, reason: str) -> str:
-    """Make the message for a path that cannot be read, with the reason of `no_file`."""
+    """Make the message for a path that cannot be read, with the reason of `why_unreadable`."""
     return (
-        f"there is no file or folder {shown(path)}" if reason == NOTHING else f"{shown(path)} cannot be read: {reason}"
+        f"there is no file or folder {escape(path)}"
+        if reason == NOTHING
+        else f"{escape(path)} cannot be read: {reason}"
     )
 
 
-def shown(path: str | Path) -> str:
+def escape(path: str | Path) -> str:
     r"""Escape a name so that it can be printed, in one line.
 
-    >>> print(shown("caf\udce9.png"), shown("two\nlines"))
+    >>> print(escape("caf\udce9.png"), escape("two\nlines"))
     caf\xe9.png two\nlines
     """
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
@@ -200,7 +202,7 @@ def _utf8(root: Path, name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"the name of the folder {shown(root / name)} is not UTF-8; rename it") from error
+        raise DataError(f"the name of the folder {escape(root / name)} is not UTF-8; rename it") from error
     return name
 
 
@@ -228,7 +230,7 @@ def npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dt
 
 def read_npy(path: Path) -> npt.NDArray[Any]:
     """Open the memory map of an npy file."""
-    readable(path)
+    check_readable(path)
     with reading_npy(path), path.open("rb") as opened:
         npy_header(opened, path.stat().st_size)
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -300,10 +302,10 @@ class Watch:
         """Refuse files that have changed since they were opened, were replaced, or are gone, by a DataError."""
         for place, state in self._states.items():
             if _identity(place) != state:
-                raise changed(place, "its size or time differs, or another file replaced it")
+                raise changed_error(place, "its size or time differs, or another file replaced it")
 
 
-def changed(where: Path | str, how: str) -> DataError:
+def changed_error(where: Path | str, how: str) -> DataError:
     """Make the error for a file that has changed since it was opened."""
     return DataError(f"{where} has changed since it was opened ({how}); begin again with the data as it is now")
 

@@ -30,7 +30,7 @@ from unseen.core.machine import count_cores, total_memory
 from unseen.core.protocols import Data
 from unseen.data.base import blocks
 from unseen.data.decoding import ImageSource, upright
-from unseen.data.files import Files, is_folder, is_url, no_file, walk
+from unseen.data.files import Files, is_folder, is_url, walk, why_unreadable
 from unseen.data.labels import Labelling
 from unseen.data.storage import storage_of
 from unseen.errors import ArgumentError, DataError, UnknownNameError, warn
@@ -196,7 +196,7 @@ class Place:
         self.given = given
         self.is_url = is_url(given)
         self.is_folder = not self.is_url and is_folder(Path(given))
-        self.is_file = not self.is_url and not self.is_folder and no_file(Path(given)) is None
+        self.is_file = not self.is_url and not self.is_folder and why_unreadable(Path(given)) is None
 
     def is_named(self, place: str) -> bool:
         """Tell whether it is the name of a data set to download, as `hf:name`; `hf://...` is a URL."""

@@ -22,7 +22,7 @@ from unseen.data.arrow import decode_dictionary, without_views
 from unseen.data.base import Samples
 from unseen.data.columns import PIECE_ROWS, TableFormat, refuse_twice
 from unseen.data.decoding import ColumnImages, with_files
-from unseen.data.files import UNPACK, readable, stamp
+from unseen.data.files import UNPACK, check_readable, stamp
 from unseen.data.formats import BESIDE, COLUMNS, IMAGE, IMAGES_IN_FILES, Place, ReaderOptions, with_features
 from unseen.data.labels import is_missing, name_of
 from unseen.errors import ArgumentError, DataError, some
@@ -275,7 +275,7 @@ class CsvFormat(LoadedFormat):
 
     def __init__(self, source: Any, **given: Any) -> None:
         super().__init__(source, **given)
-        path = readable(Path(source))
+        path = check_readable(Path(source))
         table, notes = self.parse(path)
         image, folder = self.reading.image, path.absolute().parent
         at = -1 if image is None else table.schema.get_field_index(image)

@@ -34,7 +34,7 @@ from unseen.core.arrays import IntArray
 from unseen.core.files import replace_file
 from unseen.data.base import ArrayData, Hashes, Samples, blocks, digest, digest_values, hash_items
 from unseen.data.decoding import Decoded, Encoded, ImageSource, Pixels, decode, header_size, note_on_black
-from unseen.data.files import changed, drop_repeated_links, is_folder, shown, stamp, walk
+from unseen.data.files import changed_error, drop_repeated_links, escape, is_folder, stamp, walk
 from unseen.data.formats import IMAGE, IMAGES, Format, Place, ReaderOptions, ReadOptions, with_features
 from unseen.data.labels import Labelling, encode_labels
 from unseen.errors import DataError, StorageError, some, warn
@@ -98,11 +98,11 @@ class _Decoder:
         decoded = decode(self.source.read(rows), self.rule)
         if decoded.broken or decoded.other_size or decoded.images is None:
             at, reason = decoded.broken[0] if decoded.broken else decoded.other_size or (0, "no pixels")
-            raise changed(self.source.name(int(rows[at])), str(reason))
+            raise changed_error(self.source.name(int(rows[at])), str(reason))
         return decoded.images, decoded.hashes
 
     def differs(self, row: int) -> DataError:
-        return changed(self.source.name(row), "its pixels differ")
+        return changed_error(self.source.name(row), "its pixels differ")
 
 
 def open_images(source: ImageSource, labelled: Labelling, options: ReadOptions, **about: Any) -> Samples:
@@ -346,7 +346,7 @@ class FolderImages(ImageSource):
 
     def name(self, row: int) -> str:
         """Return the path below the root."""
-        return shown(str(self.paths[self.places[row]]))
+        return escape(str(self.paths[self.places[row]]))
 
 
 class FolderFormat(Format):
@@ -365,7 +365,7 @@ class FolderFormat(Format):
         super().__init__(source, **given)
         root = Path(source)
         if not is_folder(root):
-            raise DataError(f"there is no folder {shown(root)}")
+            raise DataError(f"there is no folder {escape(root)}")
         self.root: Path = root.absolute()
         self.labelling, self._notes = _list_images(root)
         paths = self.labelling.ids
@@ -450,13 +450,13 @@ def _list_images(root: Path) -> tuple[Labelling, list[str]]:
     rest = set(found.files) - set(paths.tolist())
     loose = sorted(name for name in rest if name.lower().endswith(SUFFIXES))
     rest -= set(loose)
-    notes = [f"left out, as they are in no class folder: {some(map(shown, loose))}"] if loose else []
+    notes = [f"left out, as they are in no class folder: {some(map(escape, loose))}"] if loose else []
     if rest:
         notes.append(f"left out, as no images of a class that are read ({', '.join(SUFFIXES)}): {_list_others(rest)}")
     if unread := sorted(name for name in rest if "/" in name and name.lower().endswith(OTHER_IMAGES)):
         warn(
-            f"images left out: {some(map(shown, unread), 3)}; only {', '.join(SUFFIXES)} are read, as by torchvision's "
-            "ImageFolder, so that rows are the same: convert the others, as to .png"
+            f"images left out: {some(map(escape, unread), 3)}; only {', '.join(SUFFIXES)} are read, as by "
+            "torchvision's ImageFolder, so that rows are the same: convert the others, as to .png"
         )
     return encode_labels(labels, class_names=classes, default_ids=paths), [*notes, *found.notes]
 

@@ -22,7 +22,7 @@ from unseen.core.arrays import IntArray
 from unseen.core.checks import at_least
 from unseen.core.files import replace_file, storage_error
 from unseen.data.base import Hashes, Samples, check_finite, hash_all, hash_rows, sample_rows, to_float32
-from unseen.data.files import changed, find_alike
+from unseen.data.files import changed_error, find_alike
 from unseen.data.formats import ARRAYS, Format, Place, ReaderOptions
 from unseen.data.labels import Labelling, check_labels, encode_labels, to_numpy
 from unseen.data.storage import LocalStorage, Rows, Storage, storage_of
@@ -97,7 +97,7 @@ class ShardedVectors(Samples):
         if other.size:
             place = int(rows[other[0]] if self._chosen is None else self._chosen[rows[other[0]]])
             shard = int(np.searchsorted(self._starts, place, side="right")) - 1
-            raise changed(self._source.name(shard, place - int(self._starts[shard])), "its content differs")
+            raise changed_error(self._source.name(shard, place - int(self._starts[shard])), "its content differs")
 
     def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
         """Read these rows as `take` does, but as float16 (m, d) if all of them are stored so."""

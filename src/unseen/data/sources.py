@@ -13,7 +13,7 @@ from unseen.core.registry import Registry
 from unseen.data.arrays import ArraysFormat, DigitsFormat, NpzFormat, OpenmlFormat
 from unseen.data.columns import TableFormat
 from unseen.data.datasets import DatasetFormat, HubFormat, HuggingFaceFormat, SavedFormat
-from unseen.data.files import NOTHING, UNPACK, no_file, unreadable_message
+from unseen.data.files import NOTHING, UNPACK, unreadable_message, why_unreadable
 from unseen.data.formats import Format, OpenFormat, Place, Reading
 from unseen.data.frames import CsvFormat, FrameFormat, JsonLinesFormat
 from unseen.data.images import FolderFormat
@@ -118,7 +118,7 @@ def format_of(source: Any) -> type[Format]:
             f"{source} holds neither parquet files nor numbered shards x-00000.npy, y-00000.npy, ..., which are what "
             "is read from a store; copy it to a local folder"
         )
-    if (reason := no_file(Path(source))) is not None:
+    if (reason := why_unreadable(Path(source))) is not None:
         path = Path(source)
         named = reason == NOTHING and not path.suffix and len(path.parts) == 1  # perhaps the name of a data set
         formats = f"; {_describe_formats()}" if named else ""

@@ -29,14 +29,14 @@ from unseen.core.arrays import IntArray
 from unseen.data.files import (
     URL,
     Files,
-    changed,
+    changed_error,
+    check_readable,
     drop_repeated_links,
     is_folder,
     is_hidden,
     is_url,
     npy_header,
     read_npy,
-    readable,
     reading_npy,
     stamp_states,
     walk,
@@ -112,7 +112,7 @@ class Storage(ABC):
         now = self.now(names)
         for name in names:
             if not self.states[name].same(now.get(name)):
-                raise changed(self.where(name), "its size or time differs")
+                raise changed_error(self.where(name), "its size or time differs")
 
     @contextmanager
     def parquet(self, name: str, metadata: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
@@ -149,7 +149,7 @@ class LocalStorage(Storage):
     def __init__(self, root: Path, names: Iterable[str], *, single: bool = False, notes: Sequence[str] = ()) -> None:
         self._folder = root.resolve()
         self._maps: OrderedDict[str, npt.NDArray[Any]] = OrderedDict()
-        states = {name: _local_state(readable(self._folder / name)) for name in names}
+        states = {name: _local_state(check_readable(self._folder / name)) for name in names}
         super().__init__(str(root), states, single=single, notes=notes)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -199,12 +199,12 @@ def storage_of(source: str | Path, suffix: str, *, deep: bool = False) -> Storag
         return RemoteStorage.listed(source)
     path = Path(source)
     if not is_folder(path):
-        return LocalStorage(path.parent, [readable(path).name], single=True)
+        return LocalStorage(path.parent, [check_readable(path).name], single=True)
     found = walk(path, deep=deep)
     names = [name for name in found.files if name.lower().endswith(suffix)]
     if deep:
         for name in names:
-            readable(path / name)
+            check_readable(path / name)
         names, again = drop_repeated_links(path, names)
         found.again |= again
     return LocalStorage(path, names, notes=found.notes)

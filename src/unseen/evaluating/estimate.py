@@ -24,7 +24,7 @@ from unseen.engine.scoring import Abilities, Scoring
 from unseen.engine.work import Work, share_cores
 from unseen.errors import ArgumentError
 from unseen.evaluating.costs import SHORT, SHORT_FASTER, SHORT_SLOWER, Costs, Range, Size
-from unseen.evaluating.prices import pays_back
+from unseen.evaluating.prices import count_payback
 from unseen.integrations.recorder import Recorder
 from unseen.rules.budgets import amounts
 from unseen.rules.budgets import budget as budget_of
@@ -234,7 +234,7 @@ def _add_up(costs: Costs, training: Costs, budget: int | None, slots: int, openi
         storage_bytes=_storage(costs, at_once),
         full_seconds=full,
         coreset_seconds=part,
-        pays_after=None if part is None else pays_back(busy.middle, full.middle, part.middle),
+        pays_after=None if part is None else count_payback(busy.middle, full.middle, part.middle),
         about={
             "learner": learner.describe(),
             "trainee": training.learner.describe(),

@@ -28,8 +28,8 @@ from unseen.engine import runs
 from unseen.engine.runs.base import Run
 from unseen.engine.work import Fix, Running, Training, Work, WorkOptions, refuse_other_data
 from unseen.errors import ArgumentError, BudgetError, DataError
-from unseen.evaluating.prices import CHOOSING, Price, mean, of_arms, of_run
-from unseen.evaluating.result import FILE, ArmResult, Evaluation, Kind, file_name, in_range
+from unseen.evaluating.prices import CHOOSING, Price, mean, price_arms, price_run
+from unseen.evaluating.result import FILE, ArmResult, Evaluation, Kind, file_name, format_counts
 from unseen.evaluating.statistics import check_level, check_margin, sampling_error, standard_error
 from unseen.evaluating.test_set import Overlap, Split, near_duplicates, split_by_test_set, split_off_probe
 from unseen.learners.registry import default_learner
@@ -170,7 +170,7 @@ def evaluate(
         run.save_output(FILE, evaluation)
         for name, price in prices.items():
             run.event(CHOOSING, arm=name, **asdict(price))
-        evaluation.times.update(of_arms(run.events(), {arm.name: file_name(arm.name) for arm in arms}))
+        evaluation.times.update(price_arms(run.events(), {arm.name: file_name(arm.name) for arm in arms}))
         work.report("result", result=evaluation, run=out)
         return evaluation
 
@@ -214,8 +214,8 @@ def _read_coresets(coresets: Any, data: Data, replicates: int) -> tuple[dict[str
                 "trained on at least once"
             )
         by_name[name] = [_read_coreset(name, item, data) for item in items]
-        costs = [None if isinstance(item, Coreset) or not Path(item).is_dir() else of_run(Path(item)) for item in items]
-        known = [cost for cost in costs if cost is not None]
+        places = [Path(item) for item in items if not isinstance(item, Coreset) and Path(item).is_dir()]
+        known = [cost for cost in map(price_run, places) if cost is not None]
         if len(known) == len(items):
             prices[name] = mean(known)
     return by_name, prices
@@ -381,7 +381,7 @@ class ArmTrainings:
         data, epochs = self.split.data, [one.learner.epochs or 1 for one in self.trainings]
         held = [run.result(one.name) is not None for one in self.trainings]
         seen = sum(len(one.rows) * count for one, count in zip(self.trainings, epochs, strict=True))
-        arms = [f"{arm.name} ({in_range(np.array(list(map(len, arm.rows))))})" for arm in self.of_arm]
+        arms = [f"{arm.name} ({format_counts(np.array(list(map(len, arm.rows))))})" for arm in self.of_arm]
         count, replicates = len(self.trainings), len(self.trainings) // len(arms)
         lines = [
             ("data", f"{len(self.split.pool):,} samples to train on, {self.classes} classes"),

@@ -33,10 +33,10 @@ class Price:
         return Price(self.trainings / parts, self.seconds / parts, samples)
 
 
-def of_fits(events: Iterable[Mapping[str, Any]]) -> dict[str, Price]:
+def price_fits(events: Iterable[Mapping[str, Any]]) -> dict[str, Price]:
     """Return the price of each fit. A fit that was killed and resumed counts each of its epochs once.
 
-    >>> of_fits([
+    >>> price_fits([
     ...     {"kind": "fit_start", "fit": "r0f0", "samples": 100},
     ...     {"kind": "epoch", "fit": "r0f0", "epoch": 1, "seconds": 2.0, "observe_seconds": 1.0},
     ...     {"kind": "fit_start", "fit": "r0f0", "samples": 100},
@@ -95,7 +95,7 @@ def _sum_if_known(values: Iterable[float | None]) -> float | None:
     return sum(known) if len(known) == len(every) else None
 
 
-def of_arms(events: Sequence[Mapping[str, Any]], files: Mapping[str, str]) -> dict[str, Price]:
+def price_arms(events: Sequence[Mapping[str, Any]], files: Mapping[str, str]) -> dict[str, Price]:
     """Return the mean price of a training of each arm of an evaluation, and of choosing its coresets where logged.
 
     `files` maps the name of each arm to the name of its files, without their ending `-r<replicate>`.
@@ -105,7 +105,7 @@ def of_arms(events: Sequence[Mapping[str, Any]], files: Mapping[str, str]) -> di
         for event in events
         if event.get("kind") == CHOOSING
     }
-    of_fit = of_fits(events)
+    of_fit = price_fits(events)
     for name, file in files.items():
         of_arm = [price for fit, price in of_fit.items() if fit.rpartition("-r")[0] == file]
         if of_arm:
@@ -113,13 +113,13 @@ def of_arms(events: Sequence[Mapping[str, Any]], files: Mapping[str, str]) -> di
     return prices
 
 
-def of_run(path: Path) -> Price | None:
+def price_run(path: Path) -> Price | None:
     """Return the price of all trainings of a run and of the runs inside it; None where none is logged."""
-    prices = [price for events in _all_events(path) for price in of_fits(events).values()]
+    prices = [price for events in _all_events(path) for price in price_fits(events).values()]
     return total(prices) if prices else None
 
 
-def worth(path: Path, n: int) -> float | None:
+def count_full_trainings(path: Path, n: int) -> float | None:
     """Express the fits of a run, and of the runs inside it, in trainings on all n samples, by the samples of each.
 
     None where no fit is logged, and where some fits have more epochs than others.
@@ -136,33 +136,33 @@ def _all_events(path: Path) -> list[Sequence[Mapping[str, Any]]]:
     return [RunDirectory(place).events() for place in places]
 
 
-def pays_back(cost: float, full: float, part: float) -> int | None:
+def count_payback(cost: float, full: float, part: float) -> int | None:
     """Count the trainings on the coreset that save what choosing cost; None if they never do.
 
     A remainder of less than a twentieth of a training is dropped.
 
-    >>> pays_back(100.0, 30.0, 20.0), pays_back(100.0, 30.0, 30.0)
+    >>> count_payback(100.0, 30.0, 20.0), count_payback(100.0, 30.0, 30.0)
     (10, None)
     """
     return max(1, math.ceil(cost / (full - part) - _NEGLIGIBLE)) if full > part else None
 
 
-def paid(cost: float, saving: float) -> str:
+def describe_payback(cost: float, saving: float) -> str:
     """Describe in words when choosing has paid for itself; its cost and what each training saves are in trainings.
 
-    >>> paid(1.0, 0.5)
+    >>> describe_payback(1.0, 0.5)
     'choosing cost 1.0 trainings on everything; each on the coreset saves 0.50, so 2 pay for it'
-    >>> paid(1.0, 0.0)
+    >>> describe_payback(1.0, 0.0)
     'choosing cost 1.0 trainings on everything; a training on the coreset saves nothing, so none pays for it'
     """
     first = f"choosing cost {cost:.1f} trainings on everything;"
-    times = pays_back(cost, 1.0, 1.0 - saving)
+    times = count_payback(cost, 1.0, 1.0 - saving)
     if times is None:
         return f"{first} a training on the coreset saves nothing, so none pays for it"
     return f"{first} each on the coreset saves {saving:.2f}, so {times:,} pay{'s' if times == 1 else ''} for it"
 
 
-def in_trainings(choosing: Price, full: Price, part: Price) -> dict[str, Any]:
+def price_in_trainings(choosing: Price, full: Price, part: Price) -> dict[str, Any]:
     """Express the cost of choosing and the saving of a training on the coreset in trainings on everything.
 
     Returns the keys of `IN_TRAININGS`, by seconds and by samples seen, None where not known; and `text`, all in words.
@@ -170,7 +170,7 @@ def in_trainings(choosing: Price, full: Price, part: Price) -> dict[str, Any]:
     known.
 
     >>> halves = Price(2, 9.0, 1000), Price(1, 8.0, 1000), Price(1, 4.0, 500)
-    >>> found = in_trainings(*halves)
+    >>> found = price_in_trainings(*halves)
     >>> found["cost_samples"], found["saving_samples"], found["pays_back_samples"], found["pays_back"]
     (1.0, 0.5, 2, 3)
     """
@@ -181,7 +181,9 @@ def in_trainings(choosing: Price, full: Price, part: Price) -> dict[str, Any]:
         if cost is None or rest is None or not whole:
             continue
         found[f"cost{end}"], found[f"saving{end}"] = cost / whole, 1 - rest / whole
-        found[f"pays_back{end}"] = pays_back(cost, whole, rest)
+        found[f"pays_back{end}"] = count_payback(cost, whole, rest)
         if end or whole >= SHORT or not full.samples:
-            clauses.append(f"{'by samples seen' if end else 'by time'}, {paid(cost / whole, 1 - rest / whole)}")
+            clauses.append(
+                f"{'by samples seen' if end else 'by time'}, {describe_payback(cost / whole, 1 - rest / whole)}"
+            )
     return {**found, "text": "; ".join(clauses) or "not known when it pays back: no time was taken"}

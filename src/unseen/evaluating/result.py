@@ -20,7 +20,7 @@ from unseen.core.cards import card, tabled
 from unseen.core.files import read_parquet, write_parquet
 from unseen.engine.runs import RunDirectory
 from unseen.errors import ArgumentError, UnknownNameError
-from unseen.evaluating.prices import IN_TRAININGS, Price, in_trainings, of_arms
+from unseen.evaluating.prices import IN_TRAININGS, Price, price_arms, price_in_trainings
 from unseen.evaluating.statistics import (
     LARGE,
     PLURALS,
@@ -277,7 +277,7 @@ class Evaluation:
             return {**prices, "text": "not known when it pays back: what choosing or training took is not on record"}
         test, pool = self.about["test"], int(self["full"].kept[0])
         share = pool / (pool + test["n"]) if test.get("by") == "probe split" else 1.0
-        return {**prices, **in_trainings(choosing, full.divided(share), part.divided(share))}
+        return {**prices, **price_in_trainings(choosing, full.divided(share), part.divided(share))}
 
     def _beside(self, arm: ArmResult) -> list[str]:
         """Return the baselines that an arm is compared with: a baseline itself, with the full data."""
@@ -316,8 +316,12 @@ class Evaluation:
         uneven = self.noun == "class" and are_uneven(self.about["test"].get("of_class", [1]))
         table = []
         for arm in self.arms:
-            row = {"arm": arm.name, **({"trained": self.trainee} if self.trainee else {}), "kept": in_range(arm.kept)}
-            row["epochs"] = in_range(arm.epochs) if arm.epochs.any() else ""
+            row = {
+                "arm": arm.name,
+                **({"trained": self.trainee} if self.trainee else {}),
+                "kept": format_counts(arm.kept),
+            }
+            row["epochs"] = format_counts(arm.epochs) if arm.epochs.any() else ""
             row[self.metric] = self.accuracy(arm.name).text()
             if uneven:
                 row["mean recall"] = self.mean_recall(arm.name).text()
@@ -392,7 +396,7 @@ class Evaluation:
         if Path(path).is_dir():
             evaluation = cls.load(Path(path) / FILE)
             files = {arm.name: file_name(arm.name) for arm in evaluation.arms}
-            evaluation.times.update(of_arms(RunDirectory(path).events(), files))
+            evaluation.times.update(price_arms(RunDirectory(path).events(), files))
             return evaluation
         columns, about = read_parquet(Path(path), "evaluation")
         names = tuple(about["class_names"])
@@ -439,7 +443,7 @@ def _short(verdict: Verdict, noun: str) -> str:
     return f"{verdict.word} but for {len(verdict.classes)} {PLURALS[noun] if len(verdict.classes) > 1 else noun}"
 
 
-def in_range(values: IntArray) -> str:
+def format_counts(values: IntArray) -> str:
     """Write the smallest and the largest of some counts, or the one that all of them are."""
     low, high = int(values.min()), int(values.max())
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"

@@ -20,7 +20,7 @@ from unseen.engine.runs import RunDirectory
 from unseen.engine.runs.commands import read_command
 from unseen.errors import ArgumentError, RunError, UnseenError
 from unseen.evaluating.advise import Advice
-from unseen.evaluating.prices import Price, of_run, worth
+from unseen.evaluating.prices import Price, count_full_trainings, price_run
 from unseen.evaluating.result import FILE as EVALUATION
 from unseen.evaluating.result import Evaluation
 from unseen.evaluating.sweep import FILE as SWEEP
@@ -114,8 +114,8 @@ def _read(place: Path) -> Facts:
         evaluation=None if evaluation is None else Evaluation.load(place),  # with its times, which events hold
         sweep=run.output(SWEEP, Sweep.load),
         advice=Advice.of_run(run),
-        price=of_run(place),
-        worth=None if table is None else worth(place, len(table)),
+        price=price_run(place),
+        worth=None if table is None else count_full_trainings(place, len(table)),
         options=options,
     )
     if all(found is None for found in (facts.table, facts.evaluation, facts.sweep, facts.advice)):

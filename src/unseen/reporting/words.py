@@ -14,7 +14,7 @@ from unseen.core.table import meaning
 from unseen.core.words import duration, percent
 from unseen.evaluating.advise import Advice
 from unseen.evaluating.methods import FULL
-from unseen.evaluating.prices import Price, paid
+from unseen.evaluating.prices import Price, describe_payback
 from unseen.evaluating.result import ArmResult, Evaluation
 from unseen.evaluating.statistics import Verdict
 from unseen.evaluating.sweep import Sweep
@@ -53,7 +53,7 @@ def describe(facts: Facts) -> str:
         sentences.append(f"It was chosen in several steps: {facts.history}.")
     sentences.append(describe_cost(facts.price))
     if facts.worth is not None and facts.coreset is not None:
-        said = paid(facts.worth, 1 - len(facts.coreset) / facts.coreset.n)
+        said = describe_payback(facts.worth, 1 - len(facts.coreset) / facts.coreset.n)
         sentences.append(f"By samples seen, with the learner that scored, {said}.")
     return " ".join(sentence for sentence in sentences if sentence)
 
