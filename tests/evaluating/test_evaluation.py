@@ -469,7 +469,7 @@ def test_exact_copies_are_refused_by_name_or_dropped():
         ({"seeds": 0}, ArgumentError, "seeds must be an integer of at least 1, got 0"),
         ({"margin": 0.0}, ArgumentError, "margin must be an accuracy above 0"),
         ({"level": 95}, ArgumentError, "level must be in"),
-        ({"fix": "steps"}, ArgumentError, "fix must be 'epochs' or 'iterations', got 'steps'"),
+        ({"fix": "steps"}, ArgumentError, "fix must be one of 'epochs', 'iterations', got 'steps'"),
         ({"fix": "iterations"}, ArgumentError, "fix='iterations' needs a learner that trains in steps"),
         ({"baselines": ["randm"]}, UnknownNameError, "unknown baseline 'randm'; did you mean 'random'"),
         ({"baselines": "random"}, ArgumentError, "baselines must be a list of names"),
