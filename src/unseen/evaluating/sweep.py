@@ -253,7 +253,7 @@ def sweep(
     if methods is not None:
         check_list("methods", methods, "lines 'plan/score/rule'")
         if not methods:
-            raise ArgumentError("methods must name at least one line 'plan/score/rule', got none")
+            raise ArgumentError("methods must be a list of at least one line 'plan/score/rule', got none")
     at_least("seeds", seeds, 1)
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
