@@ -236,6 +236,7 @@ def test_an_index_with_a_name_is_one_too_but_may_have_a_role(tmp_path):
 ORDER = np.random.default_rng(1).permutation(40)
 
 
+@pytest.mark.filterwarnings("ignore:column .* holds dates")  # where features= takes them in
 @pytest.mark.parametrize(
     ("name", "values", "reason"),
     [
@@ -248,6 +249,8 @@ ORDER = np.random.default_rng(1).permutation(40)
         ("n", np.arange(40, dtype=np.float16), "go with the order of the rows"),
         ("Unnamed: 0", 7 * ORDER, "row numbers by name"),
         ("idx", 7 * ORDER, "row numbers by name"),
+        ("", np.datetime64("2020-01-01") + np.arange(40), "go with the order of the rows"),
+        ("index", np.datetime64("2020-01-01", "ns") + 7 * ORDER, "row numbers by name"),
         ("n", 7 * ORDER, None),  # may be anything
         ("idx", ORDER % 39, None),  # not all differ
         ("n", ORDER % 20, None),

@@ -91,6 +91,7 @@ BAD = {
         'a,paid\n5,no\n"1,234",yes\n',
         "column 'a' must hold numbers without thousands separators, but row 1 has '1,234'",
     ),
+    "two without a name": ("a.csv", ",,paid\n1,2,no\n", "two columns of one name, but it has of ''; rename one"),
     "two of one name": ("a.csv", "a,a,paid\n1,2,no\n", "two columns of one name, but it has of a; rename one"),
     "no names, two alike": (
         "a.csv",

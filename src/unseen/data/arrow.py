@@ -192,6 +192,7 @@ def _columns_hold(names: list[str]) -> str:
 
 _FEW = 10  # with fewer rows, columns are not tested for row numbers
 _PANDAS = re.compile(r"__index_level_\d+__")
+_DATES = (pa.types.is_date, pa.types.is_timestamp)
 _USUAL = {
     *("index", "idx", "id", "_id", "level_0", "row", "row_id", "rowid", "row_number", "rownum", "unnamed: 0", ""),
     *("rownames", "row_names", "row.names", "sample_id", "example_id", "uid", "uuid", "guid"),
@@ -205,7 +206,7 @@ def find_row_numbers(source: TableFormat, names: Sequence[str]) -> dict[str, str
 
     - an index that pandas wrote;
     - whole numbers (also as text) that all differ, and that are in order, have no gaps, stand beside text, or have a
-      usual name of row numbers; under a usual name, they may also begin anew several times;
+      usual name of row numbers; under a usual name, they may also be dates, or begin anew several times;
     - names, each of one word, that all differ, and that are in order, stand beside text, or have a usual name.
 
     With fewer than 10 rows, only the first applies. Names are inputs if there is no other column. Entries may be
@@ -220,7 +221,10 @@ def find_row_numbers(source: TableFormat, names: Sequence[str]) -> dict[str, str
     reasons = dict.fromkeys(sorted(set(written) & set(names)), "an index that pandas wrote")
     kinds = {name: value_type(source.schema.field(name).type) for name in names if name not in reasons}
     able = [
-        n for n, kind in kinds.items() if is_any(kind, TEXT) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        name
+        for name, kind in kinds.items()
+        if is_any(kind, (*TEXT, pa.types.is_integer, pa.types.is_floating))
+        or (is_any(kind, _DATES) and name.lower() in _USUAL)  # a DatetimeIndex that pandas wrote as CSV
     ]
     parts = [] if source.split_column is None else [source.split_column]
     head = source.head([*able, *parts]) if able else source.schema.empty_table()
@@ -263,6 +267,8 @@ def _entries(table: pa.Table) -> tuple[npt.NDArray[Any] | None, bool, IntArray]:
         except pa.ArrowInvalid:
             keys = [re.sub(r"\d+", lambda digits: digits[0].zfill(20), name) for name in texts.to_pylist()]
             return np.unique(np.array(keys, dtype=object), return_inverse=True)[1], True, parts
+    if is_any(column.type, _DATES):
+        column = column.cast(pa.int32() if pa.types.is_date32(column.type) else pa.int64())
     values: npt.NDArray[Any] = column.to_numpy()
     if values.dtype.kind == "f":
         values = values.astype(np.float64)

@@ -257,7 +257,7 @@ def _refuse_lists(schema: pa.Schema, names: Sequence[str]) -> None:
 def refuse_twice(names: Sequence[str], where: str, remedy: str = "rename one") -> None:
     """Refuse two columns of one name."""
     if len(set(names)) < len(names):
-        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        twice = [name or "''" for name in dict.fromkeys(names) if names.count(name) > 1]
         raise DataError(f"{where} must not have two columns of one name, but it has of {some(twice)}; {remedy}")
 
 
