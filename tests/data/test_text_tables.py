@@ -181,6 +181,13 @@ def test_images_by_the_names_of_their_files(write, tmp_path, monkeypatch, name):
         resolve(path, label="paid", image="file")
 
 
+def test_names_of_images_beside_other_columns_are_told(write):
+    rows = "".join(f"{row:02}.png,{row % 7},{'no' if row % 3 else 'yes'}\n" for row in range(20))
+    path = write("a.csv", f"file,width,paid\n{rows}")
+    with pytest.warns(UserWarning, match=r"'file' holds .* '00.png', which are not read: the inputs are width; image="):
+        assert resolve(path, label="paid").feature_names == ("width",)
+
+
 def test_a_first_row_of_numbers_names_no_columns(write):
     with pytest.raises(DataError, match=r"a\.csv: the first row must name the columns, but it reads '0\.5,-1\.2"):
         resolve(write("a.csv", "0.5,-1.2,1\n0.1,0.3,0\n"), label="1")

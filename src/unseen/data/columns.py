@@ -220,7 +220,7 @@ class TableFormat(Format):
             raise DataError(f"{beside}; {note_left_out(numbering)}" if numbering else beside)
         notes.append(f"columns used as inputs: {some(wanted, 20)}")
         if not chosen:
-            self._refuse_names_of_images(wanted)
+            self._tell_of_names_of_images(rest, wanted)
         if numbering:
             notes.append(note_left_out(numbering))
         if odd:
@@ -232,16 +232,19 @@ class TableFormat(Format):
         notes += _unused(set(rest) - set(wanted) - set(numbering) - set(odd))
         return wanted
 
-    def _refuse_names_of_images(self, names: Sequence[str]) -> None:
-        """Refuse text columns whose first entries all name image files: models would learn from the names."""
+    def _tell_of_names_of_images(self, names: Sequence[str], wanted: Sequence[str]) -> None:
+        """Refuse inputs whose first entries all name image files, models would learn from the names; warn of others."""
         texts = [name for name in names if is_any(self.schema.field(name).type, TEXT)]
         for name, column in zip(texts, self.head(texts).columns if texts else (), strict=True):
             entries = column.drop_null().to_pylist()
-            if entries and all(entry.lower().endswith(SUFFIXES) for entry in entries):
+            if not entries or not all(entry.lower().endswith(SUFFIXES) for entry in entries):
+                continue
+            holds = f"column {name!r} holds names of image files, such as {entries[0]!r}"
+            if name in wanted:
                 raise DataError(
-                    f"column {name!r} holds names of image files, such as {entries[0]!r}; image={name!r} reads the "
-                    "images, features= (--feature) takes columns as they are"
+                    f"{holds}; image={name!r} reads the images, features= (--feature) takes columns as they are"
                 )
+            warn(f"{holds}, which are not read: the inputs are {some(wanted)}; image={name!r} reads the images")
 
 
 def _refuse_lists(schema: pa.Schema, names: Sequence[str]) -> None:
