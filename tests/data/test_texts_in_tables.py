@@ -64,6 +64,13 @@ def test_numbers_with_a_sign_are_told_and_are_no_names_of_rows(form):
     assert data.feature_names == ("x", "what", "of")
 
 
+def test_numbers_that_one_entry_makes_text_are_told_where_they_are_the_only_input():
+    table = pa.table({"x": ["n.a.", *map(str, NUMBERS[1:])], "label": LABELS})
+    with pytest.warns(UserWarning, match=r"'x' holds numbers written as text but for n\.a\., and is read as text;"):
+        assert from_frame(table).kind == "text"
+    assert from_frame(table, text="x").kind == "text"  # without a warning
+
+
 def test_an_array_of_text_that_holds_numbers_is_told():
     x = np.random.default_rng(0).normal(size=(60, 2))
     with pytest.warns(UserWarning, match="each of '0', '1' holds numbers written as text, and"):

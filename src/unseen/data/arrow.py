@@ -150,32 +150,34 @@ def warn_of_lists(texts: Mapping[str, Sequence[str]]) -> list[str]:
     return found
 
 
-def warn_of_texts(distinct: Mapping[str, Sequence[str]], rows: int) -> None:
+def warn_of_texts(distinct: Mapping[str, Sequence[str]], rows: int | None) -> None:
     """Warn of columns of text, given by their distinct entries, that are dates in another form, numbers, or all differ.
 
-    Models read text in a table as categories, and learn nothing from a category of one row.
+    Models read text in a table as categories, and learn nothing from a category of one row. A column that is the only
+    input is read as text: then `rows` is None.
     """
+    read = "categories" if rows is not None else "text"
     dates = [name for name, texts in distinct.items() if texts and all(map(_OTHER_DATE.fullmatch, texts))]
     others = {name: [t for t in texts if not t or not _NUMBER.fullmatch(t)] for name, texts in distinct.items()}
     numbers = [n for n, texts in distinct.items() if len(texts) >= _FEW_TEXTS and 10 * len(others[n]) <= len(texts)]
     signed = [n for n, texts in distinct.items() if len(texts) >= _FEW_TEXTS and all(map(_SIGNED.match, texts))]
-    wordy = [n for n, texts in distinct.items() if rows >= _FEW_TEXTS and len(texts) > rows / 2]
+    wordy = [n for n, texts in distinct.items() if rows is not None and len(texts) > rows / 2 and rows >= _FEW_TEXTS]
     if dates:
         warn(
-            f"{_columns_hold(dates)} dates such as {distinct[dates[0]][0]!r}, and is read as categories; written as "
+            f"{_columns_hold(dates)} dates such as {distinct[dates[0]][0]!r}, and is read as {read}; written as "
             "2020-01-31 they would be numbers of days (pandas.to_datetime reads other forms)",
         )
     pure = [name for name in numbers if not others[name]]
     for names in ([pure] if pure else []) + [[name] for name in numbers if name not in pure]:
         but = f" but for {some(others[names[0]])}" if others[names[0]] else ""
         warn(
-            f"{_columns_hold(names)} numbers written as text{but}, and is read as categories; make numbers of them "
+            f"{_columns_hold(names)} numbers written as text{but}, and is read as {read}; make numbers of them "
             "(pandas.to_numeric), with nothing where one is missing",
         )
     if signed:
         warn(
-            f"{_columns_hold(signed)} numbers with a sign, such as {distinct[signed[0]][0]!r}, and is read as "
-            "categories; make numbers of them, without the sign",
+            f"{_columns_hold(signed)} numbers with a sign, such as {distinct[signed[0]][0]!r}, and is read as {read}; "
+            "make numbers of them, without the sign",
         )
     if wordy := [name for name in wordy if name not in (*dates, *numbers, *signed)]:
         warn(

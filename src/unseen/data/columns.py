@@ -193,7 +193,8 @@ class TableFormat(Format):
             raise ArgumentError("memory_limit is for images and vectors; there are none here")
         if text is not None or (len(kinds) == 1 and is_any(kinds[0], TEXT)):
             texts = _to_texts(self.read(wanted).column(0), wanted[0])
-            warn_of_lists({wanted[0]: texts[:HEAD].tolist()})
+            if not warn_of_lists({wanted[0]: texts[:HEAD].tolist()}) and text is None:
+                warn_of_texts({wanted[0]: list(dict.fromkeys(texts[:HEAD].tolist()))}, None)
             return TextData(texts, labelled, **about)
         table, converted = to_numbers(self.read(wanted))
         table, self.days = dates_to_days(table)
