@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import unseen
 from unseen.data import from_npz
+from unseen.rules.registry import too_unsure
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "quality"))
 import costs
@@ -18,6 +21,7 @@ import gpu_tier
 import imagenet
 import real_networks
 import recall
+import unsure
 
 import tables
 
@@ -171,6 +175,52 @@ def test_the_designs_of_recall_keep_the_quotas():
         assert len(np.unique(rows)) == len(rows) == 114, name
         if name in recall.WAYS:
             assert np.bincount(labels[rows]).tolist() == list(quotas.values()), name
+
+
+# ---- models that are right but unsure --------------------------------------------------------------------------------
+
+
+def test_the_study_of_unsure_models_compares_c_and_goes_on(monkeypatch, tmp_path):
+    rng = np.random.default_rng(0)
+    topics = np.repeat(["air", "sea"], 60)
+    words = [f"{topic} " + " ".join(f"w{k}" for k in rng.integers(0, 300, 8)) for topic in topics]
+    pq.write_table(pa.table({"text": words, "label": topics}), tmp_path / "bbc.parquet")
+    argv = ["unsure.py", "--data", ".", "--texts", tmp_path, "--cache", ".", "--out", tmp_path, "--side", "learners"]
+    names = [f"{kind}bbc@{C}" for kind in ("", "flipped ") for C in (1, 100)]
+    monkeypatch.setattr(sys, "argv", [*map(str, argv), "--seeds", "1", "--only", *names])
+    unsure.main()
+    cells = {path.stem: path.read_text() for path in tmp_path.glob("unsure_*.jsonl")}
+    unsure.main()
+    assert cells == {path.stem: path.read_text() for path in tmp_path.glob("unsure_*.jsonl")}, "done twice"
+    lines = [json.loads(line) for text in cells.values() for line in text.splitlines()]
+    assert len(lines) == 4 * len(unsure.LINEAR)
+    at = {line["bed"]: line for line in lines if line["estimator"] == "logistic"}
+    assert at["bbc@1"]["el2n"]["median"] > at["bbc@100"]["el2n"]["median"], "the less penalised model is surer"
+    assert len([row for row in tables.unsure_by_strength(lines) if row.startswith("| C = ")]) == 4 * 2
+
+
+@pytest.mark.parametrize("spread", [0.3, 8.0])
+def test_the_designs_for_unsure_models_keep_the_quotas(spread):
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [300, 60, 40])
+    logits = spread * (np.eye(3)[labels] + 0.3 * rng.normal(size=(400, 3)))
+    table = unseen.ScoreTable(
+        ids=np.arange(400), labels=labels, class_names=("a", "b", "c"), folds=np.zeros((1, 400), np.int32),
+        values={
+            "el2n": unseen.functional.el2n(logits, labels)[None],
+            "memorization": rng.random((1, 400)),
+            "label_issue": (rng.random((1, 400)) < 0.1).astype(float),
+        },
+        directions=dict.fromkeys(("el2n", "memorization", "label_issue"), "harder"),
+        predictions=logits.argmax(axis=1),
+    )  # fmt: skip
+    quotas = unseen.select(table, rule="random:quota=floored", keep=0.3).provenance["quota"]
+    for arm in unsure.arms_of("tuning")[1:]:
+        rows = unsure.choose(table, 0.3, 0, arm)
+        assert len(np.unique(rows)) == len(rows) == 120, arm
+        assert np.bincount(labels[rows]).tolist() == list(quotas.values()), arm
+    same = np.array_equal(unsure.choose(table, 0.3, 0, unsure.SAFE), unsure.choose(table, 0.3, 0, "equal width"))
+    assert same == (too_unsure(table) is None) == (spread > 1)
 
 
 # ---- the GPU tier ----------------------------------------------------------------------------------------------------
