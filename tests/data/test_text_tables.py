@@ -184,8 +184,9 @@ def test_images_by_the_names_of_their_files(write, tmp_path, monkeypatch, name):
 def test_names_of_images_beside_other_columns_are_told(write):
     rows = "".join(f"{row:02}.png,{row % 7},{'no' if row % 3 else 'yes'}\n" for row in range(20))
     path = write("a.csv", f"file,width,paid\n{rows}")
-    with pytest.warns(UserWarning, match=r"'file' holds .* '00.png', which are not read: the inputs are width; image="):
-        assert resolve(path, label="paid").feature_names == ("width",)
+    data = resolve(path, label="paid")
+    assert data.feature_names == ("width",)
+    assert any("'00.png', which are not read; image='file' (--image) reads them" in note for note in data.notes)
 
 
 def test_a_first_row_of_numbers_names_no_columns(write):

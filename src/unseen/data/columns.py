@@ -221,7 +221,7 @@ class TableFormat(Format):
             raise DataError(f"{beside}; {note_left_out(numbering)}" if numbering else beside)
         notes.append(f"columns used as inputs: {some(wanted, 20)}")
         if not chosen:
-            self._tell_of_names_of_images(rest, wanted)
+            notes += self._note_names_of_images(rest, wanted)
         if numbering:
             notes.append(note_left_out(numbering))
         if odd:
@@ -233,8 +233,12 @@ class TableFormat(Format):
         notes += _unused(set(rest) - set(wanted) - set(numbering) - set(odd))
         return wanted
 
-    def _tell_of_names_of_images(self, names: Sequence[str], wanted: Sequence[str]) -> None:
-        """Refuse inputs whose first entries all name image files, models would learn from the names; warn of others."""
+    def _note_names_of_images(self, names: Sequence[str], wanted: Sequence[str]) -> list[str]:
+        """Refuse inputs whose first entries all name image files, since models would learn from the names; note others.
+
+        Other columns beside such names may be features of the images. So these are no reason to warn.
+        """
+        notes = []
         texts = [name for name in names if is_any(self.schema.field(name).type, TEXT)]
         for name, column in zip(texts, self.head(texts).columns if texts else (), strict=True):
             entries = column.drop_null().to_pylist()
@@ -245,7 +249,8 @@ class TableFormat(Format):
                 raise DataError(
                     f"{holds}; image={name!r} reads the images, features= (--feature) takes columns as they are"
                 )
-            warn(f"{holds}, which are not read: the inputs are {some(wanted)}; image={name!r} reads the images")
+            notes.append(f"{holds}, which are not read; image={name!r} (--image) reads them in place of the columns")
+        return notes
 
 
 def _refuse_lists(schema: pa.Schema, names: Sequence[str]) -> None:
