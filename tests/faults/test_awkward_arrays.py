@@ -697,6 +697,16 @@ def test_seeds(seed):
         ),
         (lambda: unseen.core.plans.coreset(CODES == 0), "members must hold whole numbers, got a boolean mask"),
         (lambda: unseen.core.plans.coreset([2**63]), "members must hold whole numbers within int64"),
+        (lambda: unseen.core.exposure.Fit(3, 2), "train of fit r0f0 must be a list of whole numbers, got 3"),
+        (lambda: unseen.core.exposure.Fit([[3]], [2]), r"a list of whole numbers, got an array of shape \(1, 1\)"),
+        (lambda: unseen.core.plans.coreset(3, 2), "members must be a list of whole numbers, got 3"),
+        (lambda: unseen.Exposure(3, [2]), "train must be a list of whole numbers, got 3"),
+        (
+            lambda: unseen.ScoreTable.of("a", X[:2, 0], direction="harder", labels=[-1, 1]),
+            r"labels must count classes from 0, got -1; np.unique\(labels, return_inverse=True\)\[1\] numbers them",
+        ),
+        (lambda: unseen.data.from_frame(X), "a frame of pandas or polars, or an Arrow table, is needed, got ndarray"),
+        (lambda: unseen.prune(X, CODES, keep=0.5, report=True, **QUICK), "report must be a function.* got True"),
         (
             lambda: unseen.ScoreTable.of("a", X[:, 0], direction="harder", labels=X[:, 0]),
             "labels must hold whole numbers",

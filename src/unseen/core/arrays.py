@@ -98,13 +98,16 @@ def check_real(values: Array, name: str) -> None:
 
 
 def as_integers(value: Any, name: str) -> IntArray:
-    """Convert whole numbers of any type, such as rows, to int64; refuse masks, fractions, text and larger numbers.
+    """Convert a list of whole numbers, such as rows, to int64; refuse masks, fractions, text and larger numbers.
 
     >>> as_integers([True, False], "train")
     Traceback (most recent call last):
     unseen.errors.ArgumentError: train must hold whole numbers, got a boolean mask; np.flatnonzero(mask) gives its rows
     """
     rows = as_numpy(value, name)
+    if rows.ndim != 1:
+        got = f"an array of shape {rows.shape}" if rows.ndim else repr(value)
+        raise ArgumentError(f"{name} must be a list of whole numbers, got {got}")
     if rows.dtype == np.int64:
         return rows
     if rows.dtype.kind == "b":

@@ -196,7 +196,7 @@ class Exposure:
     def __post_init__(self) -> None:
         for name in ("train", "watch"):
             value = getattr(self, name)
-            if len(value) and np.ndim(value[0]) == 0:
+            if not hasattr(value, "__len__") or (len(value) and np.ndim(value[0]) == 0):
                 value = [value]
             object.__setattr__(self, name, tuple(as_integers(v, name) for v in value))
         if len(self.train) != len(self.watch):

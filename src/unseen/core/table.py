@@ -82,6 +82,11 @@ class ScoreTable:
         rows = np.atleast_2d(np.asarray(unmasked(values, name), dtype=np.float64))
         n = rows.shape[1]
         own_labels = np.zeros(n, np.int64) if labels is None else as_integers(labels, "labels")
+        if own_labels.min(initial=0) < 0:
+            raise ArgumentError(
+                f"labels must count classes from 0, got {own_labels.min()}; np.unique(labels, return_inverse=True)[1] "
+                "numbers them"
+            )
         return cls(
             ids=np.arange(n) if ids is None else _ids(ids),
             labels=own_labels,

@@ -176,6 +176,8 @@ def from_frame(frame: Any, y: Any = None, **options: Unpack[ReaderOptions]) -> S
 
 def to_arrow(frame: Any) -> pa.Table:
     """Convert a frame to an Arrow table; the message names a column that cannot be converted."""
+    if not is_frame(frame):
+        raise ArgumentError(f"a frame of pandas or polars, or an Arrow table, is needed, got {type(frame).__name__}")
     if isinstance(frame, pa.RecordBatch):
         frame = pa.Table.from_batches([frame])
     names = [str(name) for name in (frame.column_names if isinstance(frame, pa.Table) else frame.columns)]

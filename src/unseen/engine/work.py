@@ -211,7 +211,13 @@ class Work:
         rich = data.kind == "text" or math.prod(data.sample_shape) >= TELLING
         self._contradiction = _find_contradiction(self.samples, copies) if rich and data.targets is None else None
         self._agreement = None if rich else _find_agreement(copies)
-        self.report: Report = running.get("report") or _ignore_report
+        report = running.get("report")
+        self.report: Report = _ignore_report if report is None else report
+        if not callable(self.report):
+            raise ArgumentError(
+                f"report must be a function, called with (kind, **fields), got {self.report!r}; unseen.report(run) "
+                "writes the page on a run"
+            )
 
     def score(
         self,
