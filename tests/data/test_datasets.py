@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from made_images import picture, png
@@ -78,6 +79,32 @@ def test_vectors_texts_and_labels_of_all_sorts():
     texts = resolve([("one", "a"), ("two", "b"), ("one", "b")])
     assert (texts.kind, texts.labels.tolist(), texts.duplicate_groups().tolist()) == ("text", [0, 1, 1], [0, 1, 0])
     assert from_dataset([(np.ones(2), np.int32(1)), (np.zeros(2), np.array(0))]).labels.tolist() == [1, 0]
+
+
+def test_samples_of_several_lengths_are_for_your_own_loop():
+    waves = [torch.ones(3 + i % 2, 5) for i in range(6)]
+    with pytest.raises(DataError, match=r"row 1 has \(4, 5\); .* unseen.Recorder scores any samples"):
+        resolve([(wave, i % 2) for i, wave in enumerate(waves)])
+    with pytest.raises(DataError, match=r"X has entries of several shapes.* unseen.Recorder scores any samples"):
+        resolve((waves, [0, 1] * 3))
+
+
+@pytest.mark.parametrize("beside", [[], ["attention_mask"], ["attention_mask", "text"]])
+@pytest.mark.parametrize("lengths", [(4, 4), (3, 5)])
+def test_token_ids_are_no_measurements(beside, lengths, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    columns = {"input_ids": [list(range(100, 100 + lengths[i % 2])) for i in range(8)], "label": [0, 1] * 4}
+    more = {"attention_mask": [[1] * len(row) for row in columns["input_ids"]], "text": ["so so"] * 8}
+    table = pa.table(columns | {name: more[name] for name in beside})
+    pq.write_table(table, tmp_path / "tokens.parquet")
+    sources = [datasets.Dataset(table), tmp_path / "tokens.parquet"]
+    if "text" not in beside:
+        sources.append(table.to_pylist())
+    for source in sources:
+        with pytest.raises(DataError, match=r"'input_ids' holds the numbers of words.* text=.*embed.*Recorder"):
+            resolve(source)
+    if lengths == (4, 4):  # asked for by name, they are what they are
+        assert resolve(sources[0], features="input_ids").sample_shape == (4,)
 
 
 def test_pillow_images_of_several_sizes_need_a_size():

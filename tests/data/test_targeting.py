@@ -143,7 +143,7 @@ def test_npz_npy_and_shards(tmp_path):
 
 
 def test_labels_that_are_real_numbers_say_what_to_do():
-    with pytest.raises(DataError, match="real numbers are regression targets; give them as target="):
+    with pytest.raises(DataError, match=r"give them as target= .* as in unseen.prune\(X, target=y\)\), or bin"):
         resolve((X, TARGET))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shlex
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property
 from types import MappingProxyType
@@ -41,7 +41,7 @@ from unseen.data.base import ArrayData, Samples, TableData, TextData, warn_of_ro
 from unseen.data.decoding import ImageSource, is_image
 from unseen.data.formats import COLUMNS, IMAGES, Format
 from unseen.data.images import SUFFIXES, open_images
-from unseen.data.labels import Labelling, count_rows, encode_labels
+from unseen.data.labels import OWN_LOOP, Labelling, count_rows, encode_labels
 from unseen.data.shards import ShardedVectors
 from unseen.errors import ArgumentError, DataError, some, warn
 
@@ -182,6 +182,8 @@ class TableFormat(Format):
         if options.for_images:
             raise ArgumentError("image_size, mode, on_error and workers are for images; there are none here")
         wanted = self._choose_inputs(rest, notes)
+        if not options.wanted:
+            refuse_token_ids(name for name in wanted if is_list(schema.field(name).type))
         _refuse_lists(schema, wanted)
         kinds = [schema.field(name).type for name in wanted]
         text = options.text
@@ -260,6 +262,15 @@ def _refuse_lists(schema: pa.Schema, names: Sequence[str]) -> None:
         raise DataError(
             f"column {lists[0]!r} holds lists of numbers, which are inputs only by themselves: name it alone, as in "
             f"features={lists[0]!r} (--feature {shlex.quote(lists[0])}), or the other columns"
+        )
+
+
+def refuse_token_ids(names: Iterable[str]) -> None:
+    """Refuse inputs that a tokenizer made: the numbers of words, which models would read as measurements."""
+    if "input_ids" in names:
+        raise DataError(
+            "'input_ids' holds the numbers of words, which are no measurements: give the text itself (text=, --text), "
+            f"or vectors of it (unseen.embed); {OWN_LOOP}"
         )
 
 

@@ -20,12 +20,12 @@ from unseen.core.arrays import IntArray
 from unseen.core.machine import count_cores
 from unseen.data.arrays import PATIENCE, as_images, from_values, one_line
 from unseen.data.base import ArrayData, Hashes, Samples, blocks, hash_rows
-from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, check_text
+from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, check_text, refuse_token_ids
 from unseen.data.decoding import ColumnImages, Pixels, is_deep, note_on_black, pixels, with_files
 from unseen.data.files import Watch
 from unseen.data.formats import BESIDE, IMAGES, IN_ONE_SPLIT, Format, Place, ReaderOptions
 from unseen.data.images import ImageData
-from unseen.data.labels import Labelling, encode_labels, to_numpy
+from unseen.data.labels import OWN_LOOP, Labelling, encode_labels, to_numpy
 from unseen.errors import ArgumentError, DataError, UnknownNameError, import_optional, some
 
 
@@ -355,6 +355,8 @@ def _choose_keys(item: Mapping[Any, Any], x: str | None, label: str | None) -> t
     label_keys = [label] if label is not None else [name for name in names if name.lower() in _USUAL_Y and name != x]
     rest = [name for name in names if name not in label_keys]
     input_keys = [x] if x is not None else [name for name in rest if name.lower() in _USUAL_X] or rest
+    if x is None:
+        refuse_token_ids(input_keys)
     if len(input_keys) != 1 or len(label_keys) != 1:
         raise ArgumentError(
             f"ds[0] is a dictionary of {some(names, 20)}: say which are the inputs and the labels, as in x='image', "
@@ -386,7 +388,7 @@ def _stack(samples: Sequence[Any], rows: Sequence[int] | IntArray | None = None)
             got = getattr(sample, "shape", type(sample).__name__)
             raise DataError(
                 f"all samples must have one shape, but row {first} has {shape} and row {row} has {got}; image_size= "
-                f"brings Pillow images to one size"
+                f"brings Pillow images to one size, and {OWN_LOOP}"
             )
     return np.stack(samples)
 

@@ -29,6 +29,7 @@ from unseen.core.arrays import (
 )
 from unseen.errors import ArgumentError, DataError, some, warn
 
+OWN_LOOP = "unseen.Recorder scores any samples in your own training loop"
 EXACT = 2.0**53  # from here on, float64 numbers may be rounded integers
 
 
@@ -136,7 +137,9 @@ def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
     except DataError:
         raise
     except ValueError as error:
-        raise DataError(f"{name} has entries of several shapes, which make no array: {error}") from error
+        way = f"; {OWN_LOOP}" if name == "X" else ""
+        why = str(error).rstrip(".")
+        raise DataError(f"{name} has entries of several shapes, which make no array: {why}{way}") from error
     except (TypeError, RuntimeError, OverflowError) as error:
         raise DataError(f"{name} cannot be read as an array: {error}") from error
     of_pandas = hasattr(value, "dtypes") and hasattr(value, "isna") and getattr(value, "ndim", 1) == 2
@@ -259,7 +262,8 @@ def _whole(raw: npt.NDArray[Any], name: str) -> IntArray:
     if broken.size:
         raise DataError(
             f"{name} must hold classes, but row {broken[0]} has {raw[broken[0]]}: real numbers are regression "
-            "targets; give them as target=, or bin them into classes"
+            "targets; give them as target= (a column, or values beside an array, as in unseen.prune(X, target=y)), or "
+            "bin them into classes"
         )
     return raw.astype(np.int64)
 
