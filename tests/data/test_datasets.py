@@ -101,7 +101,7 @@ def test_token_ids_are_no_measurements(beside, lengths, tmp_path):
     if "text" not in beside:
         sources.append(table.to_pylist())
     for source in sources:
-        with pytest.raises(DataError, match=r"'input_ids' holds the numbers of words.* text=.*embed.*Recorder"):
+        with pytest.raises(DataError, match=r"'input_ids' holds the numbers of words.*text=.*embed.*Recorder"):
             resolve(source)
     if lengths == (4, 4):  # asked for by name, they are what they are
         assert resolve(sources[0], features="input_ids").sample_shape == (4,)
