@@ -16,6 +16,8 @@ BAYES = "sklearn:sklearn.naive_bayes:GaussianNB"
 
 def test_a_plan_with_options_is_the_plan_of_its_numbers():
     assert plan_of("folds:k=3", None, 1) == plan_of("folds", 3, 1) == plan_of(None, 3, 1) == unseen.folds(3)
+    assert plan_of("3", None, 1) == unseen.folds(3)
+    assert plan_of("3", None, 2) == unseen.folds(3, 2)
     assert plan_of("folds:k=3", None, 2) == plan_of("folds:k=3,repeats=2", None, 1) == unseen.folds(3, 2)
     assert plan_of("halves", None, 2) == unseen.halves(2)
     assert plan_of("seen", None, 1) == unseen.seen()

@@ -196,7 +196,7 @@ class ScoringOptions:
     learner: str | None = LEARNER
     plan: str | None = option(
         "PLAN",
-        "Exposure plan: halves, folds (folds:k=3), leave_one_out, or seen (the classic in-sample score).",
+        "Exposure plan: halves, folds (folds:k=3 or 3), leave_one_out, or seen (the classic in-sample score).",
         TRAINING,
         shown="halves; folds with --folds, and for learners in closed form",
     )

@@ -361,15 +361,19 @@ PLANS: dict[str, Callable[..., Plan]] = {
 
 
 def plan_named(spec: str) -> Plan:
-    """Make a plan from its name and options, `"folds:k=2"`.
+    """Make a plan from its name and options, `"folds:k=2"`, or from a number of folds.
 
     Raises:
         UnknownNameError: no such plan or option; the message lists the nearest.
 
     >>> plan_named("folds:k=2").describe()
     {'plan': 'folds', 'k': 2, 'repeats': 1, 'watch_seen': False}
+    >>> plan_named("2") == plan_named("folds:k=2")
+    True
     """
     name, options = parse_spec(spec)
+    if name.isdecimal():
+        name, options = "folds", {**options, "k": int(name)}
     check_known("plan", [name], PLANS)
     check_known(f"option of plan {name!r}", options, inspect.signature(PLANS[name]).parameters)
     return PLANS[name](**options)
