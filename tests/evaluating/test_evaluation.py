@@ -202,6 +202,14 @@ def test_groups_of_the_data_are_on_one_side_of_every_probe_split():
         assert not set(pool // 4) & set(probe // 4)
 
 
+def test_groups_and_none_reach_the_probe_split_of_sweep_and_advise():
+    coarse = resolve((X[:, 20:22] > 8, Y))  # four different samples
+    train, test, _ = split_train_test(coarse, None, 0, {"groups": np.arange(len(X)) // 4})
+    assert not set(train.rows // 4) & set(test.rows // 4)
+    train, test, origin = split_train_test(coarse, None, 0, {"groups": None})
+    assert (len(test), origin) == (360, "probe split, 0.2 of the data")
+
+
 def test_dedup_is_a_baseline_where_there_are_features():
     features = np.repeat(np.random.default_rng(0).normal(size=(200, 3)), 2, axis=0)
     found = evaluated(learner=Quick(), features=features)

@@ -237,7 +237,7 @@ def test_groups_and_features_of_the_whole_are_those_of_the_part_that_is_chosen_f
     options = {"methods": ["folds:k=2/el2n/top", "k_center"], "prune": [0.5], "learner": GaussianNB(), "seeds": 1}
     result = unseen.sweep(TRAIN, groups=groups, features=X[:600], **options)
     assert len(result.accuracies("k_center", result.budgets[0])) == 1
-    with pytest.raises(unseen.ArgumentError, match="groups must have one entry for each of 480 samples, got 500"):
+    with pytest.raises(unseen.ArgumentError, match="groups must have one entry for each of 600 samples, got 500"):
         unseen.sweep(TRAIN, groups=groups[:500], **options | {"methods": ["el2n/top"]})
 
 

@@ -18,7 +18,7 @@ from unseen.core.checks import is_number
 from unseen.core.plans import assign_folds
 from unseen.core.protocols import Data
 from unseen.data.base import digest
-from unseen.data.labels import join_groups
+from unseen.data.labels import check_groups, join_groups, to_numpy
 from unseen.errors import ArgumentError, DataError, some
 
 
@@ -80,17 +80,33 @@ def select_part(data: Data, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return values[data.rows] if isinstance(data, Part) and values.shape[:1] == (len(data.whole),) else values
 
 
-def split_off(data: Data, share: float, *, seed: int) -> tuple[Part, Part]:
+def find_groups(data: Data, groups: Any) -> IntArray | None:
+    """Return the group of each sample, int64 (n,), by the data set itself and by `groups`; None if there are none.
+
+    `groups` is `"duplicates"`, which keeps exact copies together, an array (n,) or None.
+    """
+    if isinstance(groups, str):
+        if groups != "duplicates":
+            raise ArgumentError(f"groups must be 'duplicates', an array of n groups or None, got {groups!r}")
+        return join_groups(data.groups, data.duplicate_groups())
+    if groups is None:
+        return data.groups
+    given = to_numpy(groups, "groups")
+    if given.ndim == 1 and len(given) != len(data):
+        raise ArgumentError(f"groups must have one entry for each of {len(data)} samples, got {len(given)}")
+    return join_groups(data.groups, check_groups(given, len(data), "groups"))
+
+
+def split_off(data: Data, share: float, *, seed: int, groups: Any = "duplicates") -> tuple[Part, Part]:
     """Split off a probe split, stratified by class, a function of (seed, id); return the rest and the probe split.
 
-    The share is in (0, 0.5], and rounded to one part in 2..100. Exact copies stay on one side, as do the groups that
-    the data set brings.
+    The share is in (0, 0.5], and rounded to one part in 2..100. Groups stay on one side, see `find_groups`.
     """
     if not is_number(share) or not 0 < share <= 0.5:
         raise ArgumentError(f"probe must be a share of the samples in (0, 0.5], got {share!r}")
     parts = min(round(1 / share), 100)
-    groups = join_groups(data.groups, data.duplicate_groups())
-    fold = assign_folds(data.ids, data.labels, parts, groups=groups, seed=seeds.derive(seed, "probe"))
+    kept = find_groups(data, groups)
+    fold = assign_folds(data.ids, data.labels, parts, groups=kept, seed=seeds.derive(seed, "probe"))
     return Part(data, np.flatnonzero(fold != 0)), Part(data, np.flatnonzero(fold == 0))
 
 

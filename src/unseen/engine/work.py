@@ -27,7 +27,7 @@ from unseen.core.plans import plan_of
 from unseen.core.protocols import Data, Learner
 from unseen.core.table import ScoreTable
 from unseen.data.formats import Reading
-from unseen.data.labels import check_groups, join_groups, to_numpy
+from unseen.data.parts import find_groups
 from unseen.engine import executors
 from unseen.engine.executors import Report
 from unseen.engine.runs.base import Run
@@ -205,7 +205,7 @@ class Work:
         self.learner.check(data)
         fingerprint = data.fingerprint(full=verify == "full")
         copies = data.duplicate_groups() if isinstance(groups, str) and groups == "duplicates" else None
-        found = _find_groups(data, groups, copies)
+        found = find_groups(data, groups)
         self.copies_alone = data.groups is None and isinstance(groups, str)
         self.samples = SampleInfo(data.ids, data.labels, data.class_names, found, fingerprint, data.targets)
         rich = data.kind == "text" or math.prod(data.sample_shape) >= TELLING
@@ -455,21 +455,6 @@ def _set_workers(learner: Learner, workers: int) -> Learner:
             "executor='ray', which trains as many models at a time as there is room for"
         )
     return parallel
-
-
-def _find_groups(data: Data, groups: Groups, copies: IntArray | None) -> IntArray | None:
-    """Return the group of each sample, by the data set itself, its exact copies and the argument `groups`."""
-    found = data.groups
-    if isinstance(groups, str):
-        if groups != "duplicates":
-            raise ArgumentError(f"groups must be 'duplicates', an array of n groups or None, got {groups!r}")
-        found = join_groups(found, copies)
-    elif groups is not None:
-        given = to_numpy(groups, "groups")
-        if given.ndim == 1 and len(given) != len(data):
-            raise ArgumentError(f"groups must have one entry for each of {len(data)} samples, got {len(given)}")
-        found = join_groups(found, check_groups(given, len(data), "groups"))
-    return found
 
 
 def _find_contradiction(samples: SampleInfo, copies: IntArray | None) -> str | None:

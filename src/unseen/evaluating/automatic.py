@@ -97,7 +97,7 @@ def find_best_method(
     them. The run is opened here and closed by the caller.
     """
     candidates = candidates_for(score, data.labels, auto.candidates)
-    pool, probed = split_off(data, auto.probe, seed=seed)
+    pool, probed = split_off(data, auto.probe, seed=seed, groups=more.get("groups", "duplicates"))
     trials = Trials(
         pool, probed, candidates, run=run, seed=seed, fix=auto.fix, trainee=auto.trainee,
         about={"verb": "auto", "share": share, "candidates": [method.text for method in candidates]},

@@ -273,7 +273,7 @@ def split_train_test(source: Data, test: Data | None, seed: int, options: dict[s
     """
     probe, overlap = options.pop("probe", 0.2), options.pop("overlap", "refuse")
     if test is None:
-        rest, left_out = split_off(source, probe, seed=seed)
+        rest, left_out = split_off(source, probe, seed=seed, groups=options.get("groups", "duplicates"))
         share = explain_share(rest, left_out, probe) or f"{probe:g} of the data"
         return rest, left_out, f"probe split, {share}"
     split = split_by_test_set(source, test, overlap=overlap)
