@@ -274,7 +274,10 @@ class Evaluation:
         if self.about["fix"] == "iterations":
             return {**prices, "text": "never pays back: with the iterations fixed, a training on less costs as much"}
         if choosing is None or part is None or full is None:
-            return {**prices, "text": "not known when it pays back: what choosing or training took is not on record"}
+            lacks = "training took is not on record"
+            if choosing is None:
+                lacks = "choosing took is on record in its run alone; give the folder of that run (out=) as the coreset"
+            return {**prices, "text": f"not known when it pays back: what {lacks}"}
         test, pool = self.about["test"], int(self["full"].kept[0])
         share = pool / (pool + test["n"]) if test.get("by") == "probe split" else 1.0
         return {**prices, **price_in_trainings(choosing, full.divided(share), part.divided(share))}
