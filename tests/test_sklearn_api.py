@@ -7,6 +7,7 @@ import unittest
 import numpy as np
 import pyarrow as pa
 import pytest
+from imblearn.ensemble import BalancedBaggingClassifier
 from imblearn.pipeline import make_pipeline
 from imblearn.utils.estimator_checks import estimator_checks_generator as imblearn_checks
 from sklearn.base import clone
@@ -179,6 +180,16 @@ def test_grid_search_over_keep():
     assert len(search.cv_results_["mean_test_score"]) == 4
     assert search.best_score_ > 0.9
     assert len(search.best_estimator_[0].sample_indices_) == round(150 * search.best_params_["pruner__keep"])
+
+
+def test_each_member_of_a_bagging_ensemble_learns_from_a_kept_part():
+    X, y = load_iris(return_X_y=True)
+    pruner = Pruner(keep=0.5, plan=2, learner=GaussianNB(), groups=None)  # a bootstrap repeats samples
+    model = BalancedBaggingClassifier(GaussianNB(), sampler=pruner, n_estimators=3, random_state=0).fit(X, y)
+    assert [one[0].coreset_.n for one in model.estimators_] == [150] * 3
+    assert [one[1].class_count_.sum() for one in model.estimators_] == [75] * 3
+    assert len({tuple(one[0].sample_indices_) for one in model.estimators_}) == 3
+    assert model.score(X, y) > 0.9
 
 
 def test_parameters_of_the_learner_are_parameters_of_the_pruner():

@@ -77,6 +77,7 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
     sampling_strategy_: dict[Any, int]
     n_features_in_: int
     feature_names_in_: npt.NDArray[Any]
+    _sampling_type = "bypass"  # tells ensembles of imbalanced-learn that there is no `sampling_strategy` to set
 
     def __init__(
         self,
