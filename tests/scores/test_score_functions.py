@@ -142,6 +142,11 @@ def test_label_issues_of_equal_predictions_and_absent_classes():
     assert functional.label_error_share(logits_of(same), labels) == 0.5
 
 
+def test_a_label_that_is_predicted_is_an_issue_where_it_does_not_reach_its_threshold():
+    p = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.7, 0.3]])  # thresholds are 0.75 and 0.25
+    assert functional.label_issue(logits_of(p), np.array([0, 0, 1, 1])).tolist() == [False, True, True, False]
+
+
 # Against code of others.
 
 

@@ -85,7 +85,8 @@ def label_issue(logits: Array, labels: Array) -> Array:
     """Find label issues by the confident joint (Northcutt et al. 2021, arXiv 1911.00068).
 
     The threshold of class k is the mean p_k of the samples labelled k. A sample is an issue if some class reaches its
-    threshold and the most probable of these classes is not the label. Only the 12 most probable classes of a sample are
+    threshold and the most probable of these classes is not the label. So the label of an issue may be the class that
+    the model predicts, where it does not reach its own threshold. Only the 12 most probable classes of a sample are
     considered. A class without samples has no threshold, and is never reached.
 
     (n, C) held-out logits and (n,) labels give bool (n,); `ArgumentError` says what does not fit.
