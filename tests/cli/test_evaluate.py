@@ -1,8 +1,10 @@
 """`unseen evaluate`: which runs belong together, the table, the test set, resumption, refusals."""
 
 import json
+import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,6 +85,18 @@ def test_resumed_from_another_folder_and_finished_ones_train_nothing(unseen_says
     assert said.err.count(": done") == 1
     assert content(tmp_path / "ev") == before
     assert ": done" not in unseen_says("resume", tmp_path / "ev").err
+
+
+def test_a_run_whose_name_is_no_utf8(unseen_says, runs, test_file, tmp_path):
+    place = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    try:
+        runs[2].rename(place)
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    said = unseen_says("evaluate", place, "--test", test_file, *QUICK, "--out", tmp_path / "ev")
+    assert said.code == 0, said.err
+    assert len(unseen.load(place).coreset) == 100
+    assert unseen.Evaluation.load(tmp_path / "ev")["caf\ufffd"].kept.tolist() == [100] * 2
 
 
 def test_the_split_of_the_test_set_is_its_own(unseen_says, tmp_path):

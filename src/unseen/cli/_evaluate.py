@@ -194,7 +194,8 @@ def _group_by_method(places: list[Path]) -> dict[str, list[Path]]:
         methods.setdefault(digest_of(_drop_seeds(run.manifest(), coreset_of(run))), []).append(place)
     named: dict[str, list[Path]] = {}
     for group in methods.values():
-        name = group[0].absolute().name + (f" and {len(group) - 1} more" if len(group) > 1 else "")
+        folder = os.fsencode(group[0].absolute().name).decode(errors="replace")  # it may be no UTF-8
+        name = folder + (f" and {len(group) - 1} more" if len(group) > 1 else "")
         while name in named:  # runs of one name in different folders
             name += "'"
         named[name] = group

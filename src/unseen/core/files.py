@@ -106,7 +106,8 @@ def read_parquet(path: Path, kind: str) -> tuple[Named, dict[str, Any]]:
     if path.is_dir():
         raise CorruptFileError(f"{path} must be a file, but it is a folder")
     try:
-        table = pq.read_table(path.absolute(), page_checksum_verification=True)  # "photos:2" would be a URI
+        with path.open("rb") as file:  # Arrow would take "photos:2" for a URI, and reads no name that is not UTF-8
+            table = pq.read_table(file, page_checksum_verification=True)
         columns = {name: table.column(name).to_numpy() for name in table.column_names}
         text = table.schema.metadata[b"unseen"].decode()
         # The page checksums do not cover the footer, where names, types and metadata are.
