@@ -98,21 +98,20 @@ def test_prune_estimates_label_errors(noisy):
         unseen.label_error_share(table["el2n"])
 
 
-def test_a_label_that_the_models_predict_is_not_counted_as_wrong():
-    """A class of two rows has a threshold near 0. Samples that reach no other one are then confidently of it."""
-    sure, unsure = [0.9, 0.09, 0.01], [0.5, 0.45, 0.05]
-    p = np.array(
-        [sure, unsure] * 10 + [row[1::-1] + row[2:] for row in (sure, unsure)] * 10 + [[0.6, 0.395, 0.005]] * 2
-    )
-    y = np.repeat([0, 1, 2], [20, 20, 2])
-    issues = unseen.functional.label_issue(np.log(p), y)
-    assert issues.sum() == 20
-    table = unseen.ScoreTable(
-        ids=np.arange(42), labels=y, class_names=("a", "b", "rare"), folds=np.zeros((1, 42), np.int32),
-        values={"label_issue": issues[None].astype(float)}, directions={"label_issue": "harder"},
-        predictions=p.argmax(axis=1),
-    )  # fmt: skip
-    assert unseen.label_error_share(table) == 0
+@pytest.mark.parametrize("stray", [1, 2, 12])
+def test_a_stray_label_changes_no_estimate_and_no_cutoff(stray):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2000, 4))
+    y = np.where(x[:, 0] + x[:, 1] + rng.normal(0, 0.7, 2000) > 0, "yes", "no").astype(object)
+    clean = unseen.score(x, y, learner="logistic")
+    y[:stray] = "unknown"
+    table = unseen.score(x, y, learner="logistic")
+    assert unseen.label_error_share(table) == pytest.approx(unseen.label_error_share(clean), abs=0.005)
+    dropped = []
+    for one in (clean, table):
+        coreset = unseen.select(one, keep=0.8, rule="stratified:cutoff=auto,quota=floored")
+        dropped.append(sum(details["cut_off"] for details in coreset.provenance["found"].values()))
+    assert dropped[1] == pytest.approx(dropped[0], abs=12)
 
 
 def test_weak_models_are_not_asked_how_many_labels_are_wrong():

@@ -390,10 +390,9 @@ def label_error_share(table: ScoreTable | Pruned | Scored, coreset: Coreset | No
     """Return the held-out disagreement: the share of labels that models confidently contradict, averaged over repeats.
 
     It is the share in a coreset, or in the whole data set, which is the expected share in a random coreset. A label is
-    contradicted where confident learning doubts it (Northcutt et al. 2021) and the models predict another one, as in
-    cleanlab. Wrong labels are contradicted, but so are hard samples and samples that the models are too weak for: on
-    known flips of 0 to 20 % of the labels, the share was between 2 points too low and 13 too high wherever it was not
-    NaN (`benchmarks/results/label_errors.json`).
+    contradicted where it is a `label_issue` (confident learning, Northcutt et al. 2021). Wrong labels are contradicted,
+    but so are hard samples and samples that the models are too weak for: on known flips of 0 to 20 % of the labels, the
+    share was between 2 points too low and 13 too high wherever it was not NaN (`benchmarks/results/label_errors.json`).
 
     Returns:
         The share; NaN where the models are too weak to doubt a label: they predict fewer than 75 % of the labels
@@ -412,7 +411,6 @@ def label_error_share(table: ScoreTable | Pruned | Scored, coreset: Coreset | No
         right = float(np.mean(table.predictions[judged] == labels)) if len(labels) else 0.0
         if right < LEAST_ACCURACY or right <= np.bincount(labels).max() / len(labels):
             return float("nan")
-        # A class of a few rows has a threshold near 0, which samples of others reach that are predicted rightly.
-        flagged = np.where(table.predictions == table.labels, 0.0, np.where(judged, flagged, np.nan))
+        flagged = np.where(judged, flagged, np.nan)
     flagged = flagged if coreset is None else flagged[coreset.indices]
     return float(np.nanmean(flagged)) if np.isfinite(flagged).any() else float("nan")

@@ -142,9 +142,20 @@ def test_label_issues_of_equal_predictions_and_absent_classes():
     assert functional.label_error_share(logits_of(same), labels) == 0.5
 
 
-def test_a_label_that_is_predicted_is_an_issue_where_it_does_not_reach_its_threshold():
+def test_a_label_likelier_than_the_class_that_reaches_its_threshold_is_no_issue():
     p = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.7, 0.3]])  # thresholds are 0.75 and 0.25
-    assert functional.label_issue(logits_of(p), np.array([0, 0, 1, 1])).tolist() == [False, True, True, False]
+    assert functional.label_issue(logits_of(p), np.array([0, 0, 1, 1])).tolist() == [False, False, True, False]
+
+
+def test_a_class_of_few_samples_makes_no_issues_of_others():
+    """Models hardly know it, so its threshold is near 0, which most samples reach."""
+    rng = np.random.default_rng(0)
+    p, y = rng.dirichlet([2, 2, 0.05], 1000), rng.integers(2, size=1000)
+    p[np.arange(1000), y] += 0.5
+    before = functional.label_issue(logits_of(p / 1.5), y)
+    for few in (1, 2, 20):
+        after = functional.label_issue(logits_of(p / 1.5), np.where(np.arange(1000) < few, 2, y))
+        assert abs(int(after[few:].sum()) - int(before[few:].sum())) <= 3, few
 
 
 # Against code of others.

@@ -502,7 +502,8 @@ def join_groups(*groupings: IntArray | None) -> IntArray | None:
     for grouping in given:
         edges.append(grouping + offset)
         offset += int(grouping.max()) + 1
-    rows = np.tile(np.arange(n), len(given))
-    graph = coo_array((np.ones(len(rows), np.int8), (rows, np.concatenate(edges))), shape=(offset, offset))
+    # SciPy 1.11 finds no components where indices are int64, and does not raise.
+    rows, columns = np.tile(np.arange(n, dtype=np.int32), len(given)), np.concatenate(edges, dtype=np.int32)
+    graph = coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(offset, offset))
     component = connected_components(graph, directed=False)[1][:n]
     return np.unique(component, return_inverse=True)[1]

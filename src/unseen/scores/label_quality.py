@@ -85,9 +85,10 @@ def label_issue(logits: Array, labels: Array) -> Array:
     """Find label issues by the confident joint (Northcutt et al. 2021, arXiv 1911.00068).
 
     The threshold of class k is the mean p_k of the samples labelled k. A sample is an issue if some class reaches its
-    threshold and the most probable of these classes is not the label. So the label of an issue may be the class that
-    the model predicts, where it does not reach its own threshold. Only the 12 most probable classes of a sample are
-    considered. A class without samples has no threshold, and is never reached.
+    threshold, and the most probable of these classes is likelier than the label. Without the second condition, as in
+    the paper, a class of a few samples makes issues of many others: models hardly know it, so its threshold is near 0.
+    Only the 12 most probable classes of a sample are considered. A class without samples has no threshold, and is never
+    reached.
 
     (n, C) held-out logits and (n,) labels give bool (n,); `ArgumentError` says what does not fit.
 
@@ -96,8 +97,7 @@ def label_issue(logits: Array, labels: Array) -> Array:
     [False, False, False, False, True]
     """
     logits, labels = be.checked(logits, labels)
-    confident, y = _confident_class(logits, labels)
-    return be.like(_issues(confident, y), logits)
+    return be.like(_issues(*_confident_class(logits, labels)), logits)
 
 
 def label_error_share(logits: Array, labels: Array) -> float:
@@ -115,7 +115,7 @@ def label_error_share(logits: Array, labels: Array) -> float:
     """
     logits, labels = be.checked(logits, labels)
     classes = int(logits.shape[1])
-    confident, y = _confident_class(logits, labels)
+    confident, _, _, y = _confident_class(logits, labels)
     sure = confident >= 0
     joint = np.bincount(y[sure] * classes + confident[sure], minlength=classes**2).reshape(classes, classes)
     rows = joint.sum(axis=1)
@@ -125,10 +125,11 @@ def label_error_share(logits: Array, labels: Array) -> float:
     return float((counts * (1.0 - right)).sum() / max(1, len(y)))
 
 
-def _confident_class(logits: Array, labels: Array) -> tuple[IntArray, IntArray]:
-    """Return the confident class of each sample (see `_confident`), and the labels, int64 (n,) each."""
+def _confident_class(logits: Array, labels: Array) -> tuple[IntArray, FloatArray, FloatArray, IntArray]:
+    """Return the confident class of each sample and its p (see `_confident`), p_y, and the labels, (n,) each."""
     loss, y = as_numpy(be.rowwise(be.loss, logits, labels)), as_numpy(labels)
-    return _confident(*_candidates(logits, y, loss), np.exp(-loss), y), y
+    own = np.exp(-loss)
+    return *_confident(*_candidates(logits, y, loss), own, y), own, y
 
 
 def _candidates(logits: Array, y: IntArray, loss: FloatArray) -> tuple[npt.NDArray[np.int32], FloatArray]:
@@ -140,19 +141,22 @@ def _candidates(logits: Array, y: IntArray, loss: FloatArray) -> tuple[npt.NDArr
     return classes.astype(np.int32), np.exp(z[:, :-1] - z[:, -1:] - loss[:, None])
 
 
-def _confident(classes: npt.NDArray[np.int32], p: FloatArray, own: FloatArray, y: IntArray) -> IntArray:
-    """Find the likeliest of the candidates (n, k) that reach their threshold, int64 (n,); -1 where none does."""
+def _confident(
+    classes: npt.NDArray[np.int32], p: FloatArray, own: FloatArray, y: IntArray
+) -> tuple[IntArray, FloatArray]:
+    """Find the likeliest of the candidates (n, k) that reach their threshold, int64 (n,), and its p; -1 where none."""
     size = 1 + max(y.max(initial=0), classes.max(initial=0))
     counts, sums = np.bincount(y, minlength=size), np.bincount(y, weights=own, minlength=size)
     thresholds = np.divide(sums, counts, out=np.full(size, np.inf), where=counts > 0) - ROUNDING
     reached = np.where(p >= thresholds[classes], p, -1.0)
     best = np.argmax(reached, axis=1)[:, None]
     confident = np.take_along_axis(classes, best, axis=1)[:, 0].astype(np.int64)
-    return np.where(np.take_along_axis(reached, best, axis=1)[:, 0] >= 0.0, confident, -1)
+    largest = np.take_along_axis(reached, best, axis=1)[:, 0]
+    return np.where(largest >= 0.0, confident, -1), largest
 
 
-def _issues(confident: IntArray, y: IntArray) -> npt.NDArray[np.bool_]:
-    return np.asarray((confident >= 0) & (confident != y))
+def _issues(confident: IntArray, p: FloatArray, own: FloatArray, y: IntArray) -> npt.NDArray[np.bool_]:
+    return np.asarray((confident >= 0) & (confident != y) & (p > own))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +174,7 @@ class LabelIssue(Score):
     direction = "harder"
     low, high = 0.0, 1.0
     whole = True
-    formula = "1 where the most probable class above its mean self-confidence is not y"
+    formula = "1 where the most probable class above its mean self-confidence is likelier than y"
     source = "Northcutt et al. 2021 (arXiv 1911.00068)"
 
     def start(self, side: Side, m: int, classes: int) -> State:
@@ -191,8 +195,9 @@ class LabelIssue(Score):
     def finish(self, state: State, side: Side) -> State:
         """Return the flags, from the thresholds over all samples."""
         require(self, state["count"], 1)
-        y = state["label"]
-        return {"value": _issues(_confident(state["classes"], state["p"], state["own"], y), y).astype(float)}
+        own, y = state["own"], state["label"]
+        found = _issues(*_confident(state["classes"], state["p"], own, y), own, y)
+        return {"value": found.astype(float)}
 
 
 KEPT = "kept."  # quantities whose names begin so go into no table
