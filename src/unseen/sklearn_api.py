@@ -105,8 +105,8 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
 
         Args:
             X: (n, d) numbers, or numbers and text with missing entries; an array, a data frame or a list. A data frame
-                is passed to your own estimator unchanged. Sparse matrices are refused: samples are fingerprinted and
-                compared by their content, which is dense here.
+                is passed to your own estimator unchanged, but for dates and columns that hold nothing. Sparse matrices
+                are refused: samples are fingerprinted and compared by their content, which is dense here.
             y: (n,) labels, or (n, C) one-hot.
 
         Raises:

@@ -321,7 +321,6 @@ ENCODED = {
     "objects with gaps": (np.array([True, None, False, True], object), [True, None, False, True]),
     "unused levels": (pd.Categorical(["x", "y", "x", "y"], categories=["x", "y", "z"]), ["x", "y", "x", "y"]),
     "nullable integers": (pd.array([1, None, 3, 4], dtype="Int64"), [1, None, 3, 4]),
-    "nothing at all": ([None] * 4, [None] * 4),
 }
 
 
@@ -333,6 +332,50 @@ def test_columns_with_gaps_are_encoded(case):
     assert [row[1] for row in everything(data)] == expected
     frame = pd.concat([SMALL.assign(odd=values)] * 10, ignore_index=True)
     assert len(unseen.score(frame, learner="logistic", groups=None, plan=unseen.folds(2))) == 40
+
+
+EMPTY = {"missing": None, "NaN": np.nan, "blanks": " ", "a category": pd.Categorical([None] * 90)}
+
+
+@pytest.mark.parametrize("way", ["pandas", "beside labels", "polars", "csv", "parquet", "json lines", "hugging face"])
+@pytest.mark.parametrize("values", EMPTY)
+def test_a_column_that_holds_nothing_is_left_out_with_a_note(way, values, tmp_path):
+    rng = np.random.default_rng(0)
+    full = pd.DataFrame({"age": rng.random(90), "hours": rng.random(90), "label": np.arange(90) % 2})
+    odd = full.assign(odd=EMPTY[values])
+    if way == "beside labels":
+        data = resolve((odd.drop(columns="label"), full["label"]))
+    else:
+        data = resolve(WAYS[way](odd, tmp_path))
+    assert (data.kind, data.feature_names) == ("vector", ("age", "hours"))
+    assert "left out of the inputs, as they hold nothing: 'odd'" in data.notes
+    np.testing.assert_allclose(everything(data), full[["age", "hours"]], rtol=1e-6)
+
+
+def test_a_comma_at_the_end_of_every_row_changes_nothing(tmp_path):
+    rows = [f"{a / 7:.3f},{a % 5},{a % 2}" for a in range(60)]
+    for name, end in (("plain.csv", ""), ("comma.csv", ",")):
+        (tmp_path / name).write_text("\n".join(f"{row}{end}" for row in ["a,b,label", *rows]))
+    plain, comma = (unseen.prune(tmp_path / name, keep=0.5) for name in ("plain.csv", "comma.csv"))
+    assert plain.coreset.ids.tolist() == comma.coreset.ids.tolist()
+    with pytest.raises(DataError, match=r"there is no column of inputs beside label; left .* hold nothing: 'a'"):
+        resolve(pd.DataFrame({"a": [None] * 4, "label": [0, 1] * 2}))
+
+
+def test_a_column_that_is_empty_in_one_of_two_sets():
+    rng = np.random.default_rng(0)
+    full = pd.DataFrame({"a": rng.random(90), "b": rng.choice(["x", "y"], 90), "label": np.arange(90) % 2})
+    train, test = full[:60], full[60:].reset_index(drop=True)
+    half = unseen.rules.random(60, keep=0.5)
+    found = unseen.evaluate(train, coresets=half, test=test.assign(b=None), seeds=1)
+    assert found.about["test"]["n"] == 30
+    found = unseen.evaluate(train.assign(c=None), coresets=half, test=test.assign(c=None), seeds=1)
+    assert found.about["test"]["n"] == 30
+    with pytest.raises(DataError, match="it adds c"):
+        unseen.evaluate(train.assign(c=None), coresets=half, test=test.assign(c=1.0), seeds=1)
+    named = resolve(train.assign(c=None), features=["a", "c"])
+    assert named.kind == "table"
+    assert "entries are missing in c: the columns are a table, not vectors" in named.notes
 
 
 @pytest.mark.parametrize(

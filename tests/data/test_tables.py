@@ -172,7 +172,7 @@ def test_a_folder_of_parts_is_read_in_order(write, tmp_path):
         ({"label": [0, 1]}, {}, DataError, "there is no column of inputs beside label"),
         ({"a": pa.array([], pa.float64()), "label": pa.array([], pa.int64())}, {}, DataError, "the data set is empty"),
         ({"id": range(12), "label": [0, 1] * 6}, {}, DataError, "no column of inputs beside label; left .* 'id' "),
-        ({"a": [{"x": 1}], "label": [0]}, {}, DataError, "there is no column of inputs beside a, label"),
+        ({"a": [{"x": 1}], "label": [0]}, {}, DataError, r"inputs beside label; left .* type: 'a' \(struct"),
         ({"a": [1.0, 2.0], "i": [5, 5], "label": [0, 1]}, {"id": "i"}, DataError, "occur more than once: 5"),
     ],
 )

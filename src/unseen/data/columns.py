@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from unseen.core.arrays import FloatArray, IntArray
+from unseen.core.protocols import Data
 from unseen.data.arrow import (
     CATEGORY,
     NUMBER,
@@ -66,7 +67,8 @@ class TableFormat(Format):
         rows: int64 (n,), the rows of the split.
         days: the features that are dates, as float64 (n,) days since 1970-01-01, once it is open.
         beside: arrays in place of columns, as `encode_labels` takes them.
-        as_table: whether numbers without gaps are a table, too, as those of a training set with gaps are.
+        like: the training set, if this is a test set: its columns are those of the training set, and numbers without
+            gaps are a table, too, where those of the training set have gaps.
     """
 
     options: ClassVar[tuple[str, ...]] = (*COLUMNS, *IMAGES)
@@ -77,7 +79,12 @@ class TableFormat(Format):
     rows: IntArray
     days: Mapping[str, FloatArray] = MappingProxyType({})
     beside: Mapping[str, Any] = MappingProxyType({})
-    as_table: bool = False
+    like: Data | None = None
+
+    @property
+    def as_table(self) -> bool:
+        """Whether numbers without gaps are a table."""
+        return self.like is not None and self.like.kind == "table"
 
     @abstractmethod
     def read(self, names: Sequence[str]) -> pa.Table:
@@ -215,25 +222,41 @@ class TableFormat(Format):
                 f"column {self.label_column!r} holds the {what}, so models must not read it; leave it out"
             )
         chosen = bool(named) or self.label_column is None
-        numbering = {} if chosen else find_row_numbers(self, rest)
-        odd = [] if chosen else [name for name in rest if not is_readable(self.schema.field(name).type)]
-        wanted = named or [name for name in rest if name not in numbering and name not in odd]
+        empty = [] if named else self._find_empty(rest)
+        filled = [name for name in rest if name not in empty]
+        numbering = {} if chosen else find_row_numbers(self, filled)
+        odd = [] if chosen else [name for name in filled if not is_readable(self.schema.field(name).type)]
+        wanted = named or [name for name in filled if name not in numbering and name not in odd]
+        left_out = [f"left out of the inputs, as they hold nothing: {some(list(map(repr, empty)), 20)}"] * bool(empty)
+        left_out += [note_left_out(numbering)] * bool(numbering)
+        types = some([f"{name!r} ({self.schema.field(name).type})" for name in odd])
+        unread = (
+            f"left out of the inputs, since no model reads their type: {types}; make numbers or text of them to learn "
+            "from them"
+        )
         if not wanted:
-            beside = f"there is no column of inputs beside {some(sorted(self.not_inputs | set(odd)))}"
-            raise DataError(f"{beside}; {note_left_out(numbering)}" if numbering else beside)
+            beside = f" beside {some(sorted(self.not_inputs))}" if self.not_inputs else ""
+            raise DataError("; ".join([f"there is no column of inputs{beside}", *left_out, *[unread] * bool(odd)]))
         notes.append(f"columns used as inputs: {some(wanted, 20)}")
         if not chosen:
             notes += self._note_names_of_images(rest, wanted)
-        if numbering:
-            notes.append(note_left_out(numbering))
+        notes += left_out
         if odd:
-            types = some([f"{name!r} ({self.schema.field(name).type})" for name in odd])
-            warn(
-                f"left out of the inputs, since no model reads their type: {types}; make numbers or text of them to "
-                "learn from them",
-            )
-        notes += _unused(set(rest) - set(wanted) - set(numbering) - set(odd))
+            warn(unread)
+        notes += _unused(set(rest) - set(wanted) - set(numbering) - set(odd) - set(empty))
         return wanted
+
+    def _find_empty(self, names: Sequence[str]) -> list[str]:
+        """Find the columns of missing entries, NaN or blanks alone; in a test set, unless the training set has them.
+
+        They tell a model nothing, and would make a table of vectors.
+        """
+        known = set() if self.like is None else set(self.like.feature_names or names)
+        kinds = {name: self.schema.field(name).type for name in names if name not in known}
+        able = [name for name, kind in kinds.items() if is_readable(kind) and not is_list(kind)]
+        for read in (self.head, self.read):  # the first rows tell that most columns hold something
+            able = [name for name, of in zip(able, read(able).columns if able else (), strict=True) if _is_empty(of)]
+        return able
 
     def _note_names_of_images(self, names: Sequence[str], wanted: Sequence[str]) -> list[str]:
         """Refuse inputs whose first entries all name image files, since models would learn from the names; note others.
@@ -253,6 +276,13 @@ class TableFormat(Format):
                 )
             notes.append(f"{holds}, which are not read; image={name!r} (--image) reads them in place of the columns")
         return notes
+
+
+def _is_empty(column: pa.ChunkedArray) -> bool:
+    column = decode_dictionary(column)
+    if is_any(column.type, TEXT):
+        column = pc.if_else(pc.equal(pc.utf8_trim_whitespace(column), ""), None, column)
+    return bool(pc.all(pc.is_null(column, nan_is_null=True)).as_py())
 
 
 def _refuse_lists(schema: pa.Schema, names: Sequence[str]) -> None:
@@ -338,7 +368,7 @@ def _open_features(table: pa.Table, labelled: Labelling, about: dict[str, Any], 
                 f"column {one.name!r} has type {one.type}, which is no feature; {remedy}, or name the other columns by "
                 "features= (--feature)"
             )
-    numbers = all(is_any(field.type, NUMBER) for field in table.schema)
+    numbers = all(is_any(field.type, (*NUMBER, pa.types.is_null)) for field in table.schema)
     gaps = [name for name in table.column_names if table.column(name).null_count]
     about["feature_names"] = table.column_names
     if numbers and not gaps and not as_table:

@@ -76,7 +76,7 @@ def resolve_like(source: Any, like: Data, *, cache: str | Path | None = None, **
     """Open a test set as `resolve` does. Its numbers are a table where the training set `like` is one, for its gaps."""
     found = _find_cached_format(source, cache, options)
     if isinstance(found, TableFormat):
-        found.as_table = like.kind == "table"
+        found.like = like
     return found.open()
 
 

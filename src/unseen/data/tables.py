@@ -317,8 +317,8 @@ def from_parquet(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
 
     Columns that number the rows are left out unless `features` names them. These are an index that pandas wrote, and,
     with at least 10 rows, whole numbers or single words, all different, that are in order, stand beside text, or have a
-    usual name of row numbers, and whole numbers without gaps. The notes say which columns are used, and why others are
-    left out.
+    usual name of row numbers, and whole numbers without gaps. So are columns that hold nothing.
+    The notes say which columns are used, and why others are left out.
 
     If Hugging Face stored class names in the file, numbers in the column of labels get these names.
 
