@@ -150,6 +150,18 @@ def test_several_coresets_of_one_name_are_replicates_of_the_method():
     assert found["method"].accuracy[1] != found["one"].accuracy[1]
 
 
+def test_coresets_of_the_same_samples_count_once():
+    a, b = (rules.random(400, keep=0.5, seed=s) for s in range(2))
+    said = "of the 3 coresets of 'm', 1 can count: the others hold the same samples as one of them"
+    with pytest.warns(UserWarning, match=said):
+        found = evaluated({"m": [a, subset(a.indices), a]}, baselines=["full"])
+    assert found.covers("m").startswith("this coreset only")
+    np.testing.assert_array_equal(found["m"].accuracy, evaluated(a, baselines=["full"]).arms[1].accuracy)
+    with pytest.warns(UserWarning, match="'m', 2 can count"):
+        found = evaluated({"m": [a, a, b]}, baselines=["full"])
+    assert found.covers("m").startswith("this method: seeds of scoring, selection and training, over 2 coresets")
+
+
 def test_coresets_of_one_name_may_be_results_of_prune():
     results = [unseen.prune("digits", keep=0.5, learner="ridge", seed=seed) for seed in range(2)]
     given = [{"half": results}, {"half": [result.coreset for result in results]}]
@@ -494,7 +506,7 @@ def test_exact_copies_are_refused_by_name_or_dropped():
         ({"coresets": {"full": HALF}}, ArgumentError, "the name 'full' is reserved for a baseline"),
         ({"coresets": {" ": HALF}}, ArgumentError, "must be a text"),
         (
-            {"coresets": {"m": [HALF] * 3}},
+            {"coresets": {"m": [subset(range(n)) for n in (50, 60, 70)]}},
             ArgumentError,
             "'m' has 3 coresets, which must be 1 to 2, the number of seeds",
         ),

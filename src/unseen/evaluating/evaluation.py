@@ -27,7 +27,7 @@ from unseen.data.sources import check_arguments, named_columns, open_data, open_
 from unseen.engine import runs
 from unseen.engine.runs.base import Run
 from unseen.engine.work import Fix, Running, Training, Work, WorkOptions, refuse_other_data
-from unseen.errors import ArgumentError, BudgetError, DataError
+from unseen.errors import ArgumentError, BudgetError, DataError, warn
 from unseen.evaluating.prices import CHOOSING, Price, mean, price_arms, price_run
 from unseen.evaluating.result import FILE, ArmResult, Evaluation, Kind, file_name, format_counts
 from unseen.evaluating.statistics import check_level, check_margin, sampling_error, standard_error
@@ -80,7 +80,7 @@ def evaluate(
         coresets: a coreset of the data, or several by name; each is a `Coreset`, the result of `prune` or `grow`, a
             coreset file or a run directory, which also has the cost of choosing. Several coresets under one name must
             differ only in their seed. They are replicates of one method, and its interval covers scoring and
-            selection too.
+            selection too. Those of the same samples count once.
         test: the test set, in any of the same forms; of a pair `(X, y)`, y is the target where `data` has one. None
             takes a probe split of the training data, which no arm trains on; the selection had seen its labels, and
             the result says so.
@@ -207,13 +207,22 @@ def _read_coresets(coresets: Any, data: Data, replicates: int) -> tuple[dict[str
     for name, value in named.items():
         _check_name(name)
         several = isinstance(value, (list, tuple)) and not hasattr(value, "coreset")
-        items = [getattr(item, "coreset", item) for item in (value if several else [value])]  # of `prune` or `grow`
+        given = [getattr(item, "coreset", item) for item in (value if several else [value])]  # of `prune` or `grow`
+        distinct: dict[bytes, tuple[Coreset, Any]] = {}
+        for item in given:
+            coreset = _read_coreset(name, item, data)
+            distinct.setdefault(coreset.indices.tobytes(), (coreset, item))
+        by_name[name], items = [one for one, _ in distinct.values()], [item for _, item in distinct.values()]
+        if len(items) < len(given):
+            warn(
+                f"of the {len(given)} coresets of {name!r}, {len(items)} can count: the others hold the same samples "
+                "as one of them"
+            )
         if not 1 <= len(items) <= replicates:
             raise ArgumentError(
                 f"{name!r} has {len(items)} coresets, which must be 1 to {replicates}, the number of seeds: each is "
                 "trained on at least once"
             )
-        by_name[name] = [_read_coreset(name, item, data) for item in items]
         places = [Path(item) for item in items if not isinstance(item, Coreset) and Path(item).is_dir()]
         known = [cost for cost in map(price_run, places) if cost is not None]
         if len(known) == len(items):
