@@ -176,6 +176,18 @@ def test_vectors_and_features_are_standardised_first():
         assert len(found.test_rows) == (1 if features is None else 3)
 
 
+@pytest.mark.parametrize(("columns", "looked"), [(1, False), (5, False), (6, True)])
+def test_vectors_of_few_columns_are_not_compared(columns, looked):
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(1300, columns))
+    data = joined(vectors[:900], vectors[900:])
+    for features in (None, vectors):
+        found = near_duplicates(data, np.arange(900), data.test_rows, features=features)
+        assert bool(found.by) == looked
+        assert looked or found.text().startswith("not looked for: in fewer than 6 columns, ")
+        assert looked or not len(found.test_rows)
+
+
 def test_texts_that_differ_by_a_word_are_near():
     train = np.array([f"the film number {i} was seen by many people in spring" for i in range(10, 30)])
     data = joined(train, np.array(["a wholly different sentence", train[4] + " ."]))
@@ -199,7 +211,7 @@ def test_what_is_not_looked_for_says_why(monkeypatch):
     assert found.text() == "not looked for: tables are compared for exact copies only"
     assert found.describe()["found"] == 0
     monkeypatch.setattr(test_set, "MOST_PAIRS", 5)
-    data = joined(np.eye(3), np.eye(3)[:2])
+    data = joined(np.eye(3, 8), np.eye(3, 8)[:2])
     assert "6 pairs of samples are too many" in near_duplicates(data, np.arange(3), data.test_rows).text()
 
 

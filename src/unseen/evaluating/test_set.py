@@ -29,6 +29,7 @@ from unseen.errors import DataError, some
 
 # From which similarity on two samples count as near-duplicates.
 THRESHOLDS = {"image": 0.8, "vector": 0.99, "text": 0.9, "features": 0.95}
+FEWEST_COLUMNS = 6  # of vectors: half of 400 independent ones are near to one of 900 in 3 columns, and 0.5 % in 6
 MOST_PAIRS = 4_000_000_000  # about a minute
 _CANDIDATES = 8  # for each test sample, to be confirmed
 _SIDE = 8  # of the thumbnails of images
@@ -186,7 +187,7 @@ def near_duplicates(
       1 - d^2 / 2, where d is the distance relative to the longer of the two vectors.
     - Texts: candidates by the cosine of their TF-IDF vectors (words and word pairs, hashed). Confirmed where at least
       four fifths of the words of both texts together are common to both.
-    - Tables: not compared; only exact copies are found.
+    - Tables, and vectors of fewer than six columns: not compared; only exact copies are found.
 
     `features`, (N, d) of every row of `data`, are compared as vectors in place of the content.
 
@@ -198,7 +199,8 @@ def near_duplicates(
     """
     kind = data.kind if features is None else "features"
     least = THRESHOLDS.get(kind, 1.0)
-    if why := _reason_to_skip(data, kind, len(train) * len(test)):
+    shape = data.sample_shape if features is None else features.shape[1:]
+    if why := _reason_to_skip(data, kind, shape, len(train) * len(test)):
         nothing = np.empty(0, np.int64)
         return NearDuplicates("", least, len(test), nothing, nothing, np.empty(0), why)
     if kind == "features":
@@ -216,10 +218,12 @@ def near_duplicates(
     return NearDuplicates(by, least, len(test), test[near], train[at[near]], similarity[near])
 
 
-def _reason_to_skip(data: Data, kind: str, pairs: int) -> str:
+def _reason_to_skip(data: Data, kind: str, shape: tuple[int, ...], pairs: int) -> str:
     """Return why the samples cannot be compared; empty where they can."""
     if kind == "table":
         return "tables are compared for exact copies only"
+    if kind in ("vector", "features") and shape[0] < FEWEST_COLUMNS:
+        return f"in fewer than {FEWEST_COLUMNS} columns, samples that are no copies are as alike"
     if pairs > MOST_PAIRS:
         return f"{pairs:,} pairs of samples are too many to compare"
     if kind == "image" and not data.in_memory:
