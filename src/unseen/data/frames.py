@@ -365,8 +365,8 @@ class CsvFormat(LoadedFormat):
     def copy_rows(self, rows: IntArray, out: BinaryIO) -> bool:
         """Write the first line of the file and these rows, ascending, as they are written there.
 
-        What was written is read again and compared. Return False, with nothing written, where it is not these rows, as
-        with quotes that do not pair, or where relative paths of images would not hold in the new place.
+        What was written is read again and compared. Return False, with nothing written, where it is not these rows, or
+        where relative paths of images would not hold in the new place.
         """
         stored = self._with_ids  # with a column of ids where the file has none
         own = stored is not None and stored.column_names == self.table.column_names
@@ -374,11 +374,11 @@ class CsvFormat(LoadedFormat):
             return False
         path, rows = Path(self.source), self.rows[rows]
         wanted = set(rows.tolist())
-        with io.BufferedReader(pa.input_stream(path)) as opened:
-            out.write(next(_records(opened)))
-            for row, record in enumerate(_records(opened)):
-                if row in wanted:
-                    out.write(record)
+        # Latin-1 keeps every byte, and lines may end in a carriage return alone.
+        with io.TextIOWrapper(io.BufferedReader(pa.input_stream(path)), "latin-1", newline="") as opened:
+            for row, record in enumerate(_records(opened, self._layout[0]), start=-1):
+                if row == -1 or row in wanted:
+                    out.write(record.encode("latin-1"))
         out.flush()
         written, whole = (
             _parse_csv(place, *self._layout, as_text=self.table.column_names) for place in (Path(out.name), path)
@@ -456,15 +456,20 @@ def _has_decimal_commas(table: pa.Table) -> bool:
     return any(_all_match(column, _DECIMAL_COMMA, _PLAIN) for column in table.columns)
 
 
-def _records(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the rows of a CSV file with their line ends; a row ends where a line ends outside of quotes."""
-    record = b""
+def _records(lines: Iterable[str], separator: str) -> Iterator[str]:
+    """Yield the rows of a CSV file with their line ends; a row ends where a line ends outside of quotes.
+
+    Quotes begin an entry; within one, as in `5" pipe`, they are signs like others.
+    """
+    begins = rf'(^|{re.escape(separator)})"'
+    quoted = re.compile(rf'{begins}([^"]|"")*"')
+    record = ""
     for line in lines:
         record += line
-        if record.count(b'"') % 2 == 0:
-            if record.strip(b"\r\n"):  # blank lines are no rows
-                yield record if record.endswith(b"\n") else record + b"\n"
-            record = b""
+        if '"' not in record or not re.search(begins, quoted.sub(r"\1", record)):
+            if record.strip("\r\n"):  # blank lines are no rows
+                yield record if record.endswith(("\r", "\n")) else record + "\n"
+            record = ""
     if record:
         yield record
 
