@@ -134,11 +134,15 @@ def test_columns_are_named_by_text():
     """A frame made of an array has numbers as names of columns."""
     frame = pd.DataFrame(X).assign(**{"4": Y}).rename(columns={"4": 4})
     for call in (lambda: unseen.prune(frame, 4, keep=0.5), lambda: unseen.prune(frame, label=4, keep=0.5)):
-        with pytest.raises(ArgumentError, match="label must be the name of one column, such as '4', got 4"):
+        with pytest.raises(
+            ArgumentError, match="label must be the name of one column, such as '4', got 4: names are text"
+        ):
             call()
     with pytest.raises(ArgumentError, match=r"label must be the name of one column, such as '0', got \['4'\]"):
         unseen.prune(frame, label=["4"], keep=0.5)
     assert len(unseen.prune(frame, label="4", keep=0.5, **QUICK).coreset) == 75
+    with pytest.raises(ArgumentError, match=r"features must name at least one column, got \[\]"):
+        unseen.prune(frame, label="4", keep=0.5, features=[])
 
 
 def test_results_in_memory_have_no_page():

@@ -198,6 +198,16 @@ def test_labels_that_change_are_refused(limit, rate):
             ArgumentError,
             r"image_size is for .* Pillow images, but ds\[0\] has ndarray",
         ),
+        *(
+            (
+                [pair] * 2,
+                {},
+                DataError,
+                r"its first entry, .*, looks like the label, and its second like the inputs; wrap",
+            )
+            for pair in [(0, np.ones(2)), (torch.tensor(1), torch.ones(3, 8, 8)), ("cat", Image.new("L", (8, 8)))]
+        ),
+        ([("text", np.ones(2))] * 2, {}, DataError, r"try y.argmax\(axis=1\) for one-hot labels"),
         ([(np.ones(2), None)], {}, DataError, "y must be given for every sample"),
         ([(np.array([1, np.nan]), 0)], {}, DataError, r"row 0, column 1 \(nan\)"),
         (
@@ -269,6 +279,9 @@ def test_hugging_face_library(tmp_path):
     np.testing.assert_array_equal(everything(resolve(tmp_path / "saved")), everything(data))
     table = datasets.Dataset.from_dict({"a": [1.0, 2.0], "b": ["x", None], "label": [0, 1]})
     assert everything(resolve(table)).tolist() == [[1.0, "x"], [2.0, None]]
+    turned = table.select_columns(["a", "label"]).with_transform(lambda rows: {**rows, "label": [1, 1]})
+    assert resolve(turned).labels.tolist() == [0, 1]
+    assert resolve(turned).notes[0] == "the data set's own transform is left out: samples are read as they are stored"
     with pytest.raises(ArgumentError, match="has splits"):
         resolve(datasets.DatasetDict({"train": ds}))
     with pytest.raises(ArgumentError, match="streaming"):

@@ -318,6 +318,15 @@ def test_options_are_checked(folder):
         resolve(folder, label="y")
 
 
+@pytest.mark.parametrize("options", [{}, {"label": "y"}])
+@pytest.mark.parametrize("name", ["1.csv", "a/b.jsonl", "1.tsv.gz"])
+def test_a_folder_of_text_tables_is_no_folder_of_images(tmp_path, name, options):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    with pytest.raises(DataError, match=f"is a folder of {name}: such files are read one at a time, so give the path"):
+        resolve(tmp_path, **options)
+
+
 def test_fingerprint_of_files(folder, tmp_path):
     def marks(root, full):
         return from_folder(root).fingerprint(full=full)

@@ -122,8 +122,22 @@ def test_a_folder_of_parts_is_read_in_order(write, tmp_path):
     write("a.parquet", a=[1.0], label=[0])
     np.testing.assert_array_equal(everything(resolve(tmp_path)), [[1.0], [2.0]])
     write("c.parquet", b=[2.0], label=[1])
-    with pytest.raises(DataError, match=r"c.parquet must have the columns of a.parquet \(a, label\)"):
+    with pytest.raises(
+        DataError, match=r"c.parquet must have the columns of a.parquet \(a, label\), but it lacks a and adds b$"
+    ):
         resolve(tmp_path)
+
+
+@pytest.mark.parametrize("memory_limit", [None, 1])
+def test_a_part_may_have_its_columns_in_another_order(write, tmp_path, memory_limit):
+    write("a.parquet", a=[1.0], b=[2.0], label=[0])
+    write("b.parquet", label=[1], b=[4.0], a=[3.0])
+    data = from_parquet(tmp_path, memory_limit=memory_limit)
+    np.testing.assert_array_equal(everything(data), [[1, 2], [3, 4]])
+    assert data.labels.tolist() == [0, 1]
+    coreset = unseen.Coreset(np.array([1]), np.array([1]), 2)
+    kept = unseen.export(coreset, "parquet", tmp_path.parent / f"kept-{memory_limit}.parquet", data=tmp_path)
+    assert pq.read_table(kept).to_pylist() == [{"a": 3.0, "b": 4.0, "label": 1}]
 
 
 @pytest.mark.parametrize(

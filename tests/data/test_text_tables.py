@@ -99,6 +99,11 @@ BAD = {
         "the first row must name the columns, but it reads '25, Private, 11th, 0, 0'; add a line of names above it",
     ),
     "nothing": ("a.csv", "", "a.csv cannot be read as CSV: it is empty"),
+    "Excel's line": (
+        "a.csv",
+        "sep=;\r\na;paid\r\n1;no\r\n",
+        r"a.csv: its first line, 'sep=;', is for Excel alone; delete",
+    ),
     "names only": ("a.csv", "a,paid\n", "the data set is empty"),
     "no such column": ("a.csv", "a,pay\n1,no\n2,yes\n", "unknown column for label 'paid'; did you mean 'pay'"),
     "real labels": ("a.csv", "a,paid\n1,0.5\n2,1\n", "column 'paid' must hold classes, but row 0 has 0.5"),

@@ -53,6 +53,8 @@ class HuggingFaceFormat(TableFormat):
         if not len(ds):
             raise DataError("the data set is empty: it has no samples")
         self.files = None
+        if (getattr(ds, "format", None) or {}).get("type") == "custom":
+            self.notes += ("the data set's own transform is left out: samples are read as they are stored",)
         self._arrow = ds.with_format("arrow")
         self.schema = self.stored_schema = ds.features.arrow_schema
 
@@ -311,6 +313,12 @@ class _Reader:
         label = to_numpy(y, f"the label of ds[{row}]") if hasattr(y, "shape") else y
         if isinstance(label, np.ndarray) and label.size == 1:
             label = label.item()
+        many = hasattr(y, "getexif") or np.ndim(label) > isinstance(x, str)  # a text may have a one-hot label
+        if many and not hasattr(x, "getexif") and np.ndim(x) == 0:
+            raise DataError(
+                f"ds[{row}] must be a pair (x, y), but its first entry, {x!r}, looks like the label, and its second "
+                "like the inputs; wrap the data set to give them the other way round"
+            )
         if isinstance(x, str):
             return x, label
         if hasattr(x, "getexif"):

@@ -99,6 +99,8 @@ class ReadOptions:
     def __post_init__(self) -> None:
         one_of("on_error", self.on_error, ("raise", "skip"))
         one_of("mode", self.mode, ("RGB", "L"))
+        if self.features is not None and not self.wanted:
+            raise ArgumentError(f"features must name at least one column, got {self.features!r}")
         if self.image_size is not None:
             at_least("image_size", self.image_size, 1)
         if self.workers is not None:
@@ -141,8 +143,8 @@ class ReadOptions:
         named = [(role, getattr(self, role)) for role in ("label", "target", "image", "text", "id", "group")]
         for role, name in named:
             if not isinstance(name, (str, type(None))):
-                such = str(name) if str(name) in names else names[0]
-                raise ArgumentError(f"{role} must be the name of one column, such as {such!r}, got {name!r}")
+                such, hint = (str(name), ": names are text") if str(name) in names else (names[0], "")
+                raise ArgumentError(f"{role} must be the name of one column, such as {such!r}, got {name!r}{hint}")
         for role, name in [*named, *(("features", name) for name in self.wanted)]:
             if name is not None and name not in names:
                 raise UnknownNameError(f"column for {role}", name, names)

@@ -303,13 +303,7 @@ class CsvFormat(LoadedFormat):
         except UnicodeDecodeError:
             raise _not_utf8(path, "the names of columns", header) from None
         separator = _separator_in(first)
-        names = [name for name in (name.strip().strip('"') for name in first.split(separator)) if name]
-        twice = len(set(names)) < len(names)
-        if any(_REAL.fullmatch(name) or (twice and _NUMBER.fullmatch(name)) for name in names):
-            reads = first.strip() if len(first) <= _FEW_SIGNS else f"{first[:_FEW_SIGNS].strip()}..."
-            raise DataError(
-                f"{path}: the first row must name the columns, but it reads {reads!r}; add a line of names above it"
-            )
+        _check_first_row(path, first, separator)
         size = max(_BLOCK, 4 * len(header))
         self._layout = separator, size
         table = _parse_csv(path, separator, size)
@@ -450,6 +444,19 @@ def layout_of(path: Path) -> tuple[str, str]:
 
 def _separator_in(header: str) -> str:
     return max(_SEPARATORS, key=header.count)
+
+
+def _check_first_row(path: Path, first: str, separator: str) -> None:
+    """Refuse a first row that does not name the columns."""
+    if re.fullmatch(r'"?sep=.?"?\s*', first, re.IGNORECASE):
+        raise DataError(f"{path}: its first line, {first.strip()!r}, is for Excel alone; delete it")
+    names = [name for name in (name.strip().strip('"') for name in first.split(separator)) if name]
+    twice = len(set(names)) < len(names)
+    if any(_REAL.fullmatch(name) or (twice and _NUMBER.fullmatch(name)) for name in names):
+        reads = first.strip() if len(first) <= _FEW_SIGNS else f"{first[:_FEW_SIGNS].strip()}..."
+        raise DataError(
+            f"{path}: the first row must name the columns, but it reads {reads!r}; add a line of names above it"
+        )
 
 
 def _has_decimal_commas(table: pa.Table) -> bool:

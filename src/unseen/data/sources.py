@@ -16,10 +16,10 @@ from unseen.data.datasets import DatasetFormat, HubFormat, HuggingFaceFormat, Sa
 from unseen.data.files import NOTHING, UNPACK, unreadable_message, why_unreadable
 from unseen.data.formats import Format, OpenFormat, Place, Reading
 from unseen.data.frames import CsvFormat, FrameFormat, JsonLinesFormat
-from unseen.data.images import FolderFormat
+from unseen.data.images import SUFFIXES, FolderFormat
 from unseen.data.shards import ShardsFormat
 from unseen.data.tables import ParquetFormat
-from unseen.errors import ArgumentError, DataError, UnknownArgumentError
+from unseen.errors import ArgumentError, DataError, UnknownArgumentError, some
 
 FORMATS: Registry[type[Format]] = Registry("data format", "unseen.formats")
 
@@ -103,6 +103,7 @@ def format_of(source: Any) -> type[Format]:
     place = Place(source) if isinstance(source, (str, Path)) else source
     for kind in _all_formats():
         if kind.reads(place):
+            _refuse_text_tables(kind, place)
             return kind
     if hasattr(source, "__array__") and hasattr(source, "shape"):
         raise ArgumentError(
@@ -129,6 +130,19 @@ def format_of(source: Any) -> type[Format]:
             f"{Path(source).name} (of .csv and .jsonl, .gz, .bz2 and .zst are read as they are)"
         )
     raise ArgumentError(f"cannot read a data set from {source}; {_describe_formats()}")
+
+
+def _refuse_text_tables(kind: type[Format], place: Any) -> None:
+    """Refuse a folder of CSV or JSON-lines files, without images, that would be read as one of images."""
+    if kind is not FolderFormat:
+        return
+    suffixes = {*CsvFormat.suffixes, *JsonLinesFormat.suffixes} - {".json"}
+    tables = [name for name in place.names if suffixes & {*Path(name.lower()).suffixes}]
+    if tables and not any(name.lower().endswith(SUFFIXES) for name in place.names):
+        raise DataError(
+            f"{place.given} is a folder of {some(tables)}: such files are read one at a time, so give the path of one, "
+            "or write them as parquet files, of which a folder is read"
+        )
 
 
 def _all_formats() -> list[type[Format]]:
@@ -176,7 +190,7 @@ def named_columns(features: Any) -> str | list[str] | None:
     """Return the columns that `features` names; None if it is an array, or None."""
     if isinstance(features, str):
         return features
-    named = isinstance(features, (list, tuple)) and features and all(isinstance(name, str) for name in features)
+    named = isinstance(features, (list, tuple)) and all(isinstance(name, str) for name in features)
     return list(features) if named else None
 
 

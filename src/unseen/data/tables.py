@@ -59,8 +59,12 @@ class RowGroups:
             own = plain_schema(footer.schema.to_arrow_schema())
             refuse_twice(own.names, where)
             schema = own if schema is None else schema
-            if own.names != schema.names:
-                raise DataError(f"{where} must have the columns of {files[0]} ({some(schema.names)}), but it does not")
+            if set(own.names) != set(schema.names):
+                ways = (("lacks", schema.names, own.names), ("adds", own.names, schema.names))
+                found = [f"{what} {some([n for n in a if n not in b])}" for what, a, b in ways if set(a) - set(b)]
+                raise DataError(
+                    f"{where} must have the columns of {files[0]} ({some(schema.names)}), but it {' and '.join(found)}"
+                )
             self._places += [(file, number) for number in range(footer.num_row_groups)]
             self.counts += [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
         self.starts = np.cumsum([0, *self.counts])
