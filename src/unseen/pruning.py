@@ -45,6 +45,7 @@ from unseen.rules.registry import (
     fallback,
     hardly_regresses,
     too_weak,
+    too_weak_to_doubt,
 )
 from unseen.scores.label_quality import LABEL_ISSUE
 from unseen.scores.registry import default_score, listed
@@ -383,9 +384,6 @@ def load(path: str | Path) -> Scored | Evaluation | Sweep | Advice | ScoreTable 
     return Scored(table, coreset)
 
 
-LEAST_ACCURACY = 0.75  # below this held-out accuracy, a contradicted label is more likely the model's fault
-
-
 def label_error_share(table: ScoreTable | Pruned | Scored, coreset: Coreset | None = None) -> float:
     """Return the held-out disagreement: the share of labels that models confidently contradict, averaged over repeats.
 
@@ -396,7 +394,8 @@ def label_error_share(table: ScoreTable | Pruned | Scored, coreset: Coreset | No
 
     Returns:
         The share; NaN where the models are too weak to doubt a label: they predict fewer than 75 % of the labels
-        rightly, or no more than the share of the largest class. Samples that no model judged are left out.
+        rightly, or no more than the share of the largest class (`unseen.rules.registry.too_weak_to_doubt`). Samples
+        that no model judged are left out.
 
     Raises:
         ArgumentError: the table has no score `label_issue`.
@@ -406,11 +405,8 @@ def label_error_share(table: ScoreTable | Pruned | Scored, coreset: Coreset | No
         raise ArgumentError(f"the table must hold the score {LABEL_ISSUE!r}, it has {', '.join(table.scores)}")
     flagged = table.column(LABEL_ISSUE)
     if table.predictions is not None:
-        judged = table.predictions >= 0
-        labels = table.labels[judged]
-        right = float(np.mean(table.predictions[judged] == labels)) if len(labels) else 0.0
-        if right < LEAST_ACCURACY or right <= np.bincount(labels).max() / len(labels):
+        if too_weak_to_doubt(table) is not None:
             return float("nan")
-        flagged = np.where(judged, flagged, np.nan)
+        flagged = np.where(table.predictions >= 0, flagged, np.nan)
     flagged = flagged if coreset is None else flagged[coreset.indices]
     return float(np.nanmean(flagged)) if np.isfinite(flagged).any() else float("nan")

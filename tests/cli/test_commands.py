@@ -140,10 +140,17 @@ def test_warnings_are_not_hidden_with_the_progress(unseen_says, tmp_path, how):
     x[9] = x[4]
     np.savez(tmp_path / "noise.npz", x=x, y=np.arange(200) % 4)
     command = ("prune", tmp_path / "noise.npz", "--keep", "0.5", "--learner", "logistic", "--no-report", how)
-    first, second = unseen_says(*command, "--out", tmp_path / "run").err.splitlines()
+    said = unseen_says(*command, "--out", tmp_path / "run")
+    first, second = said.err.splitlines()
     assert first.startswith("warning: exact copies of one sample have different labels: ids 4 (0) and 9 (1), for")
     assert second.startswith("warning: held-out models are right on ")
     assert second.endswith("the coreset is random within each class (try another learner, or name a rule to decide)")
+    if how == "--quiet":
+        unknown = (
+            r"^labels +held-out disagreement unknown: the models are too weak to doubt a label \((.*), 75 % needed"
+        )
+        right = re.search(unknown, said.out, re.M)[1]
+        assert f"held-out models are {right}" in second
 
 
 def test_classes_that_are_lost_or_much_more_frequent_are_told(unseen_says, tmp_path):
@@ -320,6 +327,16 @@ def test_ctrl_c_while_the_program_loads_shows_no_traceback(monkeypatch):
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 130
+
+
+def test_ctrl_c_before_any_training_says_how_to_go_on(unseen_says, finished, tmp_path, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(unseen, "select", interrupted)
+    said = unseen_says("select", finished, "--keep", "7", "--out", tmp_path / "7.parquet")
+    assert (said.code, said.out) == (130, "")
+    assert said.err == "interrupted; what is finished is kept: start the same command again\n"
 
 
 # Each option with a value that must change something: the numbers, the manifest, what is kept or what is said, against

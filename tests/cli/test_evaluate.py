@@ -52,8 +52,8 @@ def test_the_table_and_what_is_said_of_each_coreset(unseen_says, runs, test_file
     assert re.search(r"against full: (loses .*|lossless|undecided) for logistic regression", said.out)
     assert "classes against full: " in said.out
     assert "choosing 0 s, 200 samples seen; training 0 s, 100 samples seen" in said.out
-    paid = "by samples seen, choosing cost 1.0 trainings on everything; each on the coreset saves 0.50"
-    assert f"{paid}, so 2 pay for it" in said.out
+    paid = "by samples seen, choosing cost 1.0 trainings on everything; each training on the coreset saves 0.50"
+    assert f"{paid} of one, so choosing is paid for after 2\n" in said.out
     assert re.search(r"near +\d+ of 200 test samples", said.out)
     # What is going to be done was said before the first training.
     assert said.err.index("5 arms x 2 seeds: 10 trainings by sklearn") < said.err.index("fit full-r0")

@@ -229,7 +229,7 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(unseen_says, unbroken, tmp_path
     run = tmp_path / "run"
     err = interrupted(begun(SLOW, run, fits=2))
     assert err.splitlines()[-1] == (
-        f"interrupted; what is finished is kept, `unseen resume {run}` or the same command goes on"
+        f"interrupted; what is finished is kept: go on by `unseen resume {run}` or the same command"
     )
     assert not (run / "scores.parquet").exists()
     assert (run / "fits" / "r0f0" / "result.npz").exists()
@@ -272,7 +272,7 @@ def test_stopped_with_two_jobs_no_worker_outlives_the_program(unseen_says, unbro
     code, word = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}.get(sent, (-sent, ""))
     assert process.returncode == code
     if word:
-        assert f"{word}; what is finished is kept, `unseen resume {run}` or the same command goes on\n" in err
+        assert f"{word}; what is finished is kept: go on by `unseen resume {run}` or the same command\n" in err
         assert "Traceback" not in err
     assert_nobody_is_left(process.pid)
     assert_resumes(unseen_says, run, unbroken)

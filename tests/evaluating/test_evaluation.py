@@ -89,7 +89,7 @@ def test_a_learner_without_seeds_has_the_interval_of_the_test_set_and_is_told_wh
         p = found.accuracy(name).mean
         assert found.accuracy(name).half == pytest.approx(1.97 * np.sqrt(p * (1 - p) / 300), rel=0.01)
         assert found.covers(name).startswith("the test set alone: all trainings came to the same accuracy")
-    assert "; for more, repeat with coresets that were chosen with other seeds" in found.covers("one")
+    assert "; for more, give several coresets of this method, chosen with different seeds" in found.covers("one")
     assert "same for every seed" in found.verdict("one").text or found.verdict("one").word == "undecided"
     assert "2 independent replicates give no verdict" in found.verdict("method").text, "it has two coresets"
     assert "±" in found.difference("one", "random").text(), "these were drawn anew"
@@ -307,9 +307,9 @@ def test_the_price_of_a_run_is_set_against_what_is_saved(tmp_path):
     assert (told["cost"], told["saving"], told["pays_back"]) == (2.0, 0.4, 5)
     assert (told["cost_samples"], told["saving_samples"], told["pays_back_samples"]) == (1.5, 0.5, 3)
     assert told["text"] == (
-        "by time, choosing cost 2.0 trainings on everything; each on the coreset saves 0.40, so 5 pay "
-        "for it; by samples seen, choosing cost 1.5 trainings on everything; each on the coreset saves 0.50, "
-        "so 3 pay for it"
+        "by time, choosing cost 2.0 trainings on everything; each training on the coreset saves 0.40 of one, so "
+        "choosing is paid for after 5; by samples seen, choosing cost 1.5 trainings on everything; each training on "
+        "the coreset saves 0.50 of one, so choosing is paid for after 3"
     )
     unknown = evaluated(learner=Quick()).price("coreset")["text"]
     assert unknown.startswith("not known when it pays back: what choosing took")

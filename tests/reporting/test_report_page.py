@@ -61,7 +61,7 @@ def test_it_says_what_was_done_and_shows_it(digits_run, tmp_path):
     assert "kept 1,078 (60.0 %) and left out 719." in said
     assert "The 2 trainings took" in said
     assert "By samples seen, with the learner that scored, choosing cost 1.0 trainings on everything" in said
-    assert "each on the coreset saves 0.40, so 3 pay for it." in said
+    assert "each training on the coreset saves 0.40 of one, so choosing is paid for after 3." in said
     assert "Not known yet" in said  # nobody evaluated it
     assert "1,797 distinct ranks for 1,797 samples" in said
     for gallery in ("hardest", "easiest", "label-errors", "threshold", "kept", "pruned", "classes"):
@@ -81,6 +81,7 @@ def test_it_names_the_rule_as_typed_and_why_a_coreset_is_random(tmp_path):
         if name == "weak":
             assert "The rule random:quota=floored kept 200 (50.0 %) and left out 200. It draws at random within" in said
             assert "better than naming the largest class (95.0 %), so their scores are not used." in said
+            assert "not counted, since the models are too weak to doubt a label (right on 9" in said
         else:
             assert "The rule stratified:by=rank,cutoff=auto,quota=floored kept 200 (50.0 %) and left out 200." in said
             assert "at random" not in said.partition("left out 200.")[2][:100]

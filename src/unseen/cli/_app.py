@@ -108,7 +108,7 @@ def run() -> None:
     except Interrupted as stop:
         end(stop, str(stop))
     except KeyboardInterrupt as stop:
-        end(stop, "nothing was begun, or what is finished is kept: the same command goes on")
+        end(stop, "what is finished is kept: start the same command again")
 
 
 def end(stop: BaseException, how_to_go_on: str) -> NoReturn:

@@ -205,7 +205,7 @@ class Reporter:
             self._log.close()
         if isinstance(error, KeyboardInterrupt) and self._begun:
             run = self.run if self._above is None else self._above[0]
-            raise Interrupted(f"what is finished is kept, `unseen resume {run}` or the same command goes on") from None
+            raise Interrupted(f"what is finished is kept: go on by `unseen resume {run}` or the same command") from None
 
     def __call__(self, kind: str, **fields: Any) -> None:
         """Take one report."""

@@ -159,7 +159,7 @@ def describe(result: unseen.Grown, summary: dict[str, Any]) -> list[tuple[str, s
         ("score", f"{summary['score']}, {meaning(summary['direction'])}"),
         *describe_classes(result.scores, result.coreset),
         *describe_models(result.scores),
-        ("labels", describe_disagreement(summary)),
+        ("labels", describe_disagreement(result.scores, summary)),
         *([("price", f"by samples seen, {summary['paid']}")] if "paid" in summary else []),
         ("coreset", summary["coreset"]),
         ("history", summary["history"]),

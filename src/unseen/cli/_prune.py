@@ -290,11 +290,15 @@ def measure_disagreement(table: ScoreTable, chosen: Coreset) -> dict[str, float 
     return {name: None if isnan(value) else value for name, value in found.items()}
 
 
-def describe_disagreement(summary: Mapping[str, Any]) -> str:
-    """Describe the held-out disagreement."""
+def describe_disagreement(table: ScoreTable, summary: Mapping[str, Any]) -> str:
+    """Describe the held-out disagreement, or why it is unknown."""
+    from unseen.rules.registry import too_weak_to_doubt
+
     inside, outside = summary["label_errors_kept"], summary["label_errors_random"]
+    if (why := too_weak_to_doubt(table)) is not None:
+        return f"held-out disagreement unknown: the models are too weak to doubt a label ({why})"
     if inside is None or outside is None:
-        return "held-out disagreement unknown: the models are too weak to doubt a label"
+        return "held-out disagreement unknown: no model judged these samples"
     return f"held-out disagreement {percent(inside)} in the coreset, {percent(outside)} in a random one"
 
 
@@ -385,7 +389,7 @@ def describe(result: Pruned, summary: dict[str, Any]) -> list[tuple[str, str]]:
         left, wrong = percent(summary["cut_off"]), percent(1.0 - summary["accuracy"])
         lines.append(("hardest", f"{left} left out, since models got {wrong} of the labels wrong; {WEAK}"))
     if "label_errors_kept" in summary:
-        lines.append(("labels", describe_disagreement(summary)))
+        lines.append(("labels", describe_disagreement(result.scores, summary)))
     if "paid" in summary:
         lines.append(("price", f"by samples seen, {summary['paid']}"))
     return [*lines, ("table", summary["scores"]), ("coreset", summary["coreset"])]

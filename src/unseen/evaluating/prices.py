@@ -151,15 +151,16 @@ def describe_payback(cost: float, saving: float) -> str:
     """Describe in words when choosing has paid for itself; its cost and what each training saves are in trainings.
 
     >>> describe_payback(1.0, 0.5)
-    'choosing cost 1.0 trainings on everything; each on the coreset saves 0.50, so 2 pay for it'
+    'choosing cost 1.0 trainings on everything; each training on the coreset saves 0.50 of one, so choosing is paid \
+for after 2'
     >>> describe_payback(1.0, 0.0)
-    'choosing cost 1.0 trainings on everything; a training on the coreset saves nothing, so none pays for it'
+    'choosing cost 1.0 trainings on everything; a training on the coreset saves nothing, so choosing is never paid for'
     """
     first = f"choosing cost {cost:.1f} trainings on everything;"
     times = count_payback(cost, 1.0, 1.0 - saving)
     if times is None:
-        return f"{first} a training on the coreset saves nothing, so none pays for it"
-    return f"{first} each on the coreset saves {saving:.2f}, so {times:,} pay{'s' if times == 1 else ''} for it"
+        return f"{first} a training on the coreset saves nothing, so choosing is never paid for"
+    return f"{first} each training on the coreset saves {saving:.2f} of one, so choosing is paid for after {times:,}"
 
 
 def price_in_trainings(choosing: Price, full: Price, part: Price) -> dict[str, Any]:

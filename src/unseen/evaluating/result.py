@@ -236,7 +236,10 @@ class Evaluation:
             alone = f"the test set alone: all trainings came to the same {self.metric}"
             if arm.kind != "coreset" or arm.draws > 1:
                 return alone
-            return f"{alone}; for more, repeat with coresets that were chosen with other seeds, several under one name"
+            return (
+                f"{alone}; for more, give several coresets of this method, chosen with different seeds (in Python, "
+                "under one name)"
+            )
         if arm.kind in ("full", "dedup"):
             return "seeds of training, and the test set"
         if arm.kind != "coreset":

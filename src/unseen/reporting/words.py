@@ -21,7 +21,7 @@ from unseen.evaluating.sweep import Sweep
 from unseen.learners.base import in_words
 from unseen.pruning import label_error_share
 from unseen.reporting.facts import Facts
-from unseen.rules.registry import are_uneven, spec_of
+from unseen.rules.registry import are_uneven, spec_of, too_weak_to_doubt
 from unseen.scores.label_quality import LABEL_ISSUE
 
 RANDOM = "random"  # the baseline of a sweep
@@ -89,9 +89,9 @@ def figures(facts: Facts) -> list[tuple[str, str]]:
         if np.isfinite(share):
             found.append((percent(share), f"of the labels contradicted by {table.exposure} models{inside}"))
         else:
-            found.append(
-                ("–", "labels contradicted by models: not counted, since the models are too weak to doubt a label")
-            )
+            weak = too_weak_to_doubt(table)
+            why = "no model judged a sample" if weak is None else f"the models are too weak to doubt a label ({weak})"
+            found.append(("–", f"labels contradicted by models: not counted, since {why}"))
     if table is not None and facts.score is not None and len(table.folds) > 1:
         note = table.reliability_note(facts.score)
         caption = f"reliability of the score, mean over repeats{f' ({note})' if note else ''}"

@@ -160,8 +160,11 @@ samples, below the budget of 800
 
 FALLBACK = "random:quota=floored"  # where models are too weak or too unsure to choose
 UNEVEN = 1.25  # size of the largest class in mean sizes, from which strata have equal count by default
+# Three thresholds of weak models. Below the first, or the second if they were trained for recall, they do not choose
+# (`too_weak`); below the third they may choose, but do not doubt labels (`too_weak_to_doubt`).
 LEAST_STRENGTH = 0.05  # part of the way from the largest class's share to 1 that held-out accuracy must cover
 LEAST_RECALL = 0.1  # part of the way from the mean recall of a constant to 1, of a model with class weights
+LEAST_ACCURACY = 0.75  # below this held-out accuracy, a contradicted label is more likely the model's fault
 SURENESS = "el2n"  # the score that says how sure models are
 MOST_UNSURE = 0.1  # beyond twice the error; label smoothing by a tenth makes a model so much less sure
 SHARED = ("labels", "features", "quota", "align", "nan", "mean_confidence")
@@ -231,14 +234,34 @@ def too_weak(table: ScoreTable) -> str | None:
     )
 
 
+def too_weak_to_doubt(table: ScoreTable) -> str | None:
+    """Return the reason why the models behind a table are too weak to doubt a label, or None if they are strong enough.
+
+    Models are too weak where held-out accuracy is below 75 %, or no higher than the share of the largest class. With
+    many classes, models may be strong enough to choose by (see `too_weak`) and still too weak to doubt a label.
+    """
+    if table.predictions is None:
+        return None
+    if (accuracy := table.accuracy) is None:
+        return "no sample was judged"
+    counts = np.bincount(table.labels[table.predictions >= 0])
+    largest = float(counts.max() / counts.sum())
+    if accuracy < LEAST_ACCURACY:
+        return f"right on {percent(accuracy)}, {percent(LEAST_ACCURACY, 0)} needed"
+    if accuracy <= largest:
+        return f"right on {percent(accuracy)}, no better than naming the largest class, {percent(largest)}"
+    return None
+
+
 def too_unsure(table: ScoreTable) -> str | None:
     """Return the reason why the models behind a table are too unsure to choose by, or None if they are sure enough.
 
-    The mean of `1 - p_y` is at most twice the error of every calibrated model, and `el2n` divided by the square root
-    of 2 is at most `1 - p_y`. Models are too unsure where the mean of that is more than twice the error plus 0.1. A
-    linear model on many columns, such as words, may be right on 95 % and give the true label a probability of 0.5.
-    Then the hardest samples are those with rare words, which are worth learning, and not those with wrong labels.
+    A calibrated model gives the true label the probability p_y, and the mean of `1 - p_y` is at most twice its error.
+    Models are too unsure where this mean is more than twice the error plus 0.1. The test needs `el2n` alone: `1 - p_y`
+    is at least `el2n` divided by the square root of 2, and the mean of that lower bound is what is compared.
 
+    A linear model on many columns, such as words, may be right on 95 % and give the true label a probability of 0.5.
+    Then the hardest samples are those with rare words, which are worth learning, and not those with wrong labels.
     Models that were trained on the samples, and tables without `el2n`, are not judged.
     """
     if table.exposure == "in-sample" or SURENESS not in table.values or (accuracy := table.accuracy) is None:
