@@ -172,8 +172,9 @@ def select(
         prune: how much is removed.
         score: which score of the table the rule reads; the default is the first.
         seed: the seed of rules that draw at random; None draws one.
-        options: `features`, `quota`, `align` and the options of the rule. `align="temperature"` reads the score
-            `<score>@temperature`, which `prune` adds by itself, but `score` only if you name it.
+        options: `features`, `quota`, `align` and the options of the rule. `align="temperature"` reads another column of
+            the table, such as `el2n@temperature`. `unseen.prune` measures that column by itself; with `unseen.score`,
+            name it: `scores=["el2n", "el2n@temperature"]`.
 
     Example:
         >>> import unseen
@@ -241,10 +242,13 @@ def prune(
 ) -> Pruned:
     """Score every sample by models that never saw it, and choose the coreset.
 
-    The arguments are those of `score` and `select`, and `options` those of both. `features` are columns of inputs where
-    they are names, else an array (n, d) for rules that read it. `also` names further scores for the table. Held-out
-    label issues (`label_issue`, see `label_error_share`) are always measured, unless the data has a regression target.
-    A budget, cutoff or score that cannot work is refused before any training.
+    The arguments are those of `score` and `select`, and `options` those of both. `features` may be either of two things,
+    which the command line names `--feature` and `--features`. Names are the columns that are inputs. An array (n, d) is
+    for rules that read features, and is no input.
+
+    `also` names further scores for the table. Held-out label issues (`label_issue`, see `label_error_share`) are always
+    measured, unless the data has a regression target. A budget, cutoff or score that cannot work is refused before any
+    training.
 
     If no rule is named and the models turn out hardly better than predicting the largest class, or far less sure than
     they are right, the coreset is random, within each class (`random:quota=floored`), and a message says so.
