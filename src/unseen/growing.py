@@ -237,8 +237,8 @@ class Loop:
         """
         choice, first = self.growth.choice, self.growth.first_score
         second = [choice.rule.column] if isinstance(choice.rule.column, str) else []
-        beside = dict.fromkeys([*choice.columns(first.label, self.plan)[1:], LABEL_ISSUE, *second])
-        yield ScoringStep(FIRST, self.plan, [first, *beside])
+        further = dict.fromkeys([*choice.columns(first.label, self.plan)[1:], LABEL_ISSUE, *second])
+        yield ScoringStep(FIRST, self.plan, [first, *further])
         for step, size in enumerate(self.sizes[:-1], 1):
             plan = Exposure(train=np.arange(size), watch=np.arange(size, max(self.budget, size + 1)))
             yield ScoringStep(f"step-{step}", plan, [self.growth.refill_score])

@@ -242,7 +242,7 @@ def prune(
 ) -> Pruned:
     """Score every sample by models that never saw it, and choose the coreset.
 
-    The arguments are those of `score` and `select`, and `options` those of both. `features` may be either of two things,
+    The arguments are those of `score` and `select`, and `options` those of both. `features` may be one of two things,
     which the command line names `--feature` and `--features`. Names are the columns that are inputs. An array (n, d) is
     for rules that read features, and is no input.
 
@@ -316,14 +316,14 @@ _PRUNE = prune  # the argument `prune` hides the function in its body
 
 
 def _check_options(
-    verb: Callable[..., Any], options: Mapping[str, Any], rule: str | Rule | None, beside: Iterable[str] = ()
+    verb: Callable[..., Any], options: Mapping[str, Any], rule: str | Rule | None, known: Iterable[str] = ()
 ) -> None:
-    """Refuse options that neither the verb nor the rule has, nor `beside`."""
+    """Refuse options that the verb and the rule do not have, and that are not `known` otherwise."""
     if rule == AUTO:
         names = [entry.name for entry in fields(Auto)]
     else:
         names = [*Choice.of(rule or "stratified").rule.options(), *SHARED]
-    check_arguments(verb, options, [*names, *beside])
+    check_arguments(verb, options, [*names, *known])
 
 
 def _prune_automatically(
@@ -351,8 +351,8 @@ def _prune_automatically(
         plan = default if best.plan is None else plan_named(best.plan)
         first = score if best.score is None else resolve_score(best.score)
         choice = best.choice(auto.features)
-        beside = [] if best.score is None else choice.columns(first.label, plan)[1:]
-        table = work.score(run, plan, [first, *beside, *listed(also), LABEL_ISSUE], seed=seed, announce=True)
+        further = [] if best.score is None else choice.columns(first.label, plan)[1:]
+        table = work.score(run, plan, [first, *further, *listed(also), LABEL_ISSUE], seed=seed, announce=True)
         name = None if best.score is None else first.label
         coreset = choice.coreset(table, score=name, keep=budget, seed=seed)
     coreset = replace(coreset, provenance={**coreset.provenance, AUTO: evidence})

@@ -207,7 +207,7 @@ def pieces(of):
     """Those of parts of the unseen watch set, each with a sink of its own, put together."""
     parts = []
     for at in np.split(np.arange(15), (3, 6, 9, 12)):
-        inside = of.within(FIT.unseen[at])
+        inside = of.for_rows(FIT.unseen[at])
         inside.observe("unseen", Observation(FIT.unseen[at], 1, leaning()[at]))
         parts.append(inside.pieces())
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -205,11 +205,11 @@ def split_reading_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], d
     return own, {name: value for name, value in options.items() if name not in named}
 
 
-def check_arguments(verb: Callable[..., Any], given: Iterable[str], beside: Iterable[str] = ()) -> None:
-    """Refuse an argument that is unknown to the public function, to `Reading` and to `beside`; name the nearest."""
+def check_arguments(verb: Callable[..., Any], given: Iterable[str], known: Iterable[str] = ()) -> None:
+    """Refuse an argument that is no parameter of the function, none of `Reading` and not `known`; name the nearest."""
     parameters = inspect.signature(verb).parameters.values()
     own = [one.name for one in parameters if one.kind is not one.VAR_KEYWORD]
-    known = [*own, *Reading.__annotations__, "features", *beside]
+    allowed = [*own, *Reading.__annotations__, "features", *known]
     for name in given:
-        if name not in known:
-            raise UnknownArgumentError(verb.__name__, name, known)
+        if name not in allowed:
+            raise UnknownArgumentError(verb.__name__, name, allowed)

@@ -44,7 +44,7 @@ class Pool:
         confidence: float64 (m,) mean probability of the label, or None.
         column: float64 (m,) the second score that a rule named in its options, oriented like `values`, or None.
         wrong: float64 (m,) 1 where the held-out prediction was wrong, 0 where right, NaN where there was none; or None.
-        beside: float64 (m,) each, NaN where unknown: the columns in the rule's `reads_beside` that the table has.
+        further: float64 (m,) each, NaN where unknown: the columns in the rule's `reads_further` that the table has.
         of_target: whether the labels are bins of a regression target, from the lowest to the highest.
     """
 
@@ -57,7 +57,7 @@ class Pool:
     confidence: FloatArray | None = None
     column: FloatArray | None = None
     wrong: FloatArray | None = None
-    beside: Mapping[str, FloatArray] = field(default_factory=dict)
+    further: Mapping[str, FloatArray] = field(default_factory=dict)
     of_target: bool = False
 
     def __len__(self) -> int:
@@ -67,7 +67,7 @@ class Pool:
         """Return the pool of the members at these ascending positions."""
         columns = ("ids", "labels", "values", "features", "confidence", "column", "wrong")
         taken = {c: getattr(self, c)[at] for c in columns if getattr(self, c) is not None}
-        return replace(self, **taken, beside={name: values[at] for name, values in self.beside.items()})
+        return replace(self, **taken, further={name: values[at] for name, values in self.further.items()})
 
     def keys(self, *purpose: str | int) -> npt.NDArray[np.uint64]:
         """Return a pseudo-random uint64 key for each member, a function of (seed, purpose, id) alone."""
@@ -90,14 +90,14 @@ class Pick:
         ordered: whether the order of picking has a meaning.
         parts: int64 (budget,) the part of the pool that each pick came from, or None.
         part: the word for a part, such as `"stratum"`.
-        told: details for the provenance, as JSON, such as the number of samples cut off.
+        found: details for the provenance (its `found`), as JSON, such as the number of samples cut off.
     """
 
     at: IntArray
     ordered: bool = False
     parts: IntArray | None = None
     part: str = "part"
-    told: dict[str, object] = field(default_factory=dict)
+    found: dict[str, object] = field(default_factory=dict)
 
 
 class Rule(ABC):
@@ -130,7 +130,7 @@ class Rule(ABC):
         return False
 
     @property
-    def reads_beside(self) -> tuple[str, ...]:
+    def reads_further(self) -> tuple[str, ...]:
         """The names of further scores that the rule reads where the table has them."""
         return ()
 
@@ -208,7 +208,7 @@ class RuleInputs:
     confidence: FloatArray | None  # float64 (n,) or None
     second: ScoreTable | None  # the table with the one second score that the rule named, or None
     # Float64 (n,) each: the further scores that the rule reads where the table has them.
-    beside: dict[str, FloatArray]
+    further: dict[str, FloatArray]
 
     @property
     def ids(self) -> IdArray:
@@ -247,9 +247,9 @@ def gather(
 ) -> RuleInputs:
     """Check the arguments of `choose` against each other."""
     second = _find_second_table(rule, scores)
-    beside = {}
+    further = {}
     if isinstance(scores, ScoreTable):
-        beside = {name: scores.column(name) for name in rule.reads_beside if name in scores.values}
+        further = {name: scores.column(name) for name in rule.reads_further if name in scores.values}
     if score is not None:
         if not isinstance(scores, ScoreTable):
             raise ArgumentError(f"score={score!r} names a score of a table, but scores is not a table")
@@ -266,7 +266,7 @@ def gather(
         features=None if features is None else checked_features(features, table.ids),
         confidence=None if confidence is None else _check_confidence(confidence, len(table)),
         second=second,
-        beside=beside,
+        further=further,
     )
     require_features(rule, given.features is not None)
     if "labels" in rule.needs and given.labels is None:
@@ -322,7 +322,7 @@ def make_pool(
         confidence=arrange(given.confidence) if "confidence" in rule.needs else None,
         column=arrange(column),
         wrong=arrange(mark_wrong(given.table)) if rule.reads_errors else None,
-        beside={name: arrange(values) for name, values in given.beside.items()},
+        further={name: arrange(values) for name, values in given.further.items()},
         of_target="target" in given.table.provenance,
     )
     return pool, kept, rows[~finite[rows]]

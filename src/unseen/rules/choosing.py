@@ -101,7 +101,7 @@ def choose(
         "direction": given.direction,
         "scores": given.table.provenance,
     }
-    details = {part.name: pick.told for part, pick in zip(parts, picked, strict=True) if pick.told}
+    details = {part.name: pick.found for part, pick in zip(parts, picked, strict=True) if pick.found}
     if details:
         about["found"] = details[None] if quota is None else details
     return _assemble(given, rows, parts, picked, about)

@@ -159,7 +159,7 @@ class BestWindow(Rule):
             ordered=True,
             parts=np.full(budget, best),
             part="offset",
-            told={"offset": best, "offsets": offsets, "accuracy": rated.tolist()},
+            found={"offset": best, "offsets": offsets, "accuracy": rated.tolist()},
         )
 
 

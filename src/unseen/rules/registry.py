@@ -341,13 +341,13 @@ class Choice:
 
     def columns(self, score: str, plan: Plan) -> list[str]:
         """Name the columns of the table that are read: of the score, and the further scores of the rule."""
-        beside = [name for name in self.rule.reads_beside if plan.two_sided or name != MEMORIZATION]
-        return [*dict.fromkeys([score, self.column(score), *beside])]
+        further = [name for name in self.rule.reads_further if plan.two_sided or name != MEMORIZATION]
+        return [*dict.fromkeys([score, self.column(score), *further])]
 
     def scores(self, score: Score, plan: Plan, also: Sequence[str | Score], *, classes: bool) -> list[str | Score]:
         """List what is measured: the score, those that the rule reads beside it, further ones, and label issues."""
-        beside = [name for name in self.columns(score.label, plan)[1:] if name != LABEL_ISSUE]
-        return [score, *beside, *also, *([LABEL_ISSUE] if classes else [])]
+        further = [name for name in self.columns(score.label, plan)[1:] if name != LABEL_ISSUE]
+        return [score, *further, *also, *([LABEL_ISSUE] if classes else [])]
 
     def check(self, data: Data, *, keep: Any, prune: Any, direction: Direction | None, predicts: bool = True) -> None:
         """Refuse, before a learner that `predicts` classes or not is trained, what could not be chosen after."""

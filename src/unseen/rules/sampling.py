@@ -91,7 +91,7 @@ class Trimmed(Rule):
         values = pool.need("values")
         dropped = largest(values, min(self._count_outliers(pool, values), (len(pool) - budget) // 2))
         rest = np.delete(np.arange(len(pool)), dropped)
-        return Pick(rest[smallest(pool.keys(self.name)[rest], budget)], told={"outliers": len(dropped)})
+        return Pick(rest[smallest(pool.keys(self.name)[rest], budget)], found={"outliers": len(dropped)})
 
     def _count_outliers(self, pool: Pool, values: FloatArray) -> int:
         """Count the members to drop; 0 where those far above the median are likely to be right."""
@@ -253,7 +253,7 @@ class Stratified(Rule):
         return isinstance(self.cutoff, str)
 
     @property
-    def reads_beside(self) -> tuple[str, ...]:
+    def reads_further(self) -> tuple[str, ...]:
         """The scores that the cutoff `"auto"` reads: how far models fit, and label issues."""
         return (MEMORIZATION, LABEL_ISSUE) if self.cutoff == "auto" else ()
 
@@ -294,7 +294,7 @@ class Stratified(Rule):
             rest[taken],
             parts=stratum[taken].astype(np.int64),
             part="stratum",
-            told={} if self.cutoff == 0 else {"cut_off": len(dropped)},
+            found={} if self.cutoff == 0 else {"cut_off": len(dropped)},
         )
 
     def uncut(self) -> Stratified:
@@ -308,9 +308,9 @@ class Stratified(Rule):
         proportion to their sizes.
         """
         error = _mean(pool.need("wrong")) if self.cutoff == "auto" else 0.0
-        if not error or MEMORIZATION not in pool.beside:
+        if not error or MEMORIZATION not in pool.further:
             return 1.0
-        return min(1.0, max(0.0, _mean(pool.beside[MEMORIZATION])) / error * len(pool) / (2 * budget))
+        return min(1.0, max(0.0, _mean(pool.further[MEMORIZATION])) / error * len(pool) / (2 * budget))
 
     def _count_dropped(self, pool: Pool, budget: int, fit: float) -> int:
         """Count the hardest samples to drop."""
@@ -321,8 +321,8 @@ class Stratified(Rule):
         if self.cutoff == "error" or not error:
             return min(int(error * m), m - budget)
         issues = 0.0
-        if LABEL_ISSUE in pool.beside:
-            issues = min(_mean(pool.beside[LABEL_ISSUE]), error)  # in a rare class issues can exceed errors
+        if LABEL_ISSUE in pool.further:
+            issues = min(_mean(pool.further[LABEL_ISSUE]), error)  # in a rare class issues can exceed errors
         wanted = fit * max(min(error, (1 - budget / m) ** 2 / 2), issues**2 / error)
         return min(int(wanted * m), m - budget)
 

@@ -70,15 +70,15 @@ class ScoreSink:
             for side in SIDES:
                 two_sided = len(score.sides) > 1
                 if len(fit.watch(side)) and (two_sided or side == scored_side):
-                    role: Side = side if two_sided else "unseen"
-                    state = score.start(role, len(fit.watch(side)), classes)
-                    self._readings.append(_Reading(index, score, side, role, state))
+                    read_as: Side = side if two_sided else "unseen"
+                    state = score.start(read_as, len(fit.watch(side)), classes)
+                    self._readings.append(_Reading(index, score, side, read_as, state))
 
     def wants(self, side: Side, epoch: int, last: int) -> frozenset[str]:
         """Return the fields of an observation that some score reads on this side after this epoch."""
         wanted: set[str] = set()
         for reading in self._readings:
-            if reading.side == side and reading.score.wants(reading.role, epoch, last):
+            if reading.side == side and reading.score.wants(reading.read_as, epoch, last):
                 wanted |= reading.score.needs
         if wanted or (side == self.scored_side and epoch == last and len(self.fit.watch(side))):
             wanted.add("logits")
@@ -97,7 +97,7 @@ class ScoreSink:
         labels = watch.labels[at]
         for reading in self._readings:
             if reading.side == side:
-                reading.score.update(reading.state, reading.role, at, observation, labels)
+                reading.score.update(reading.state, reading.read_as, at, observation, labels)
         if observation.logits is not None:
             logits = be.as_array(observation.logits)
             watch.confidence[at] += as_numpy(rowwise(be.p_label, observation, labels))
@@ -115,14 +115,14 @@ class ScoreSink:
             from_loss = score.from_loss and observation.loss is not None
             if reading.side != side or "logits" not in score.needs or from_loss:
                 continue
-            if score.wants(reading.role, observation.epoch, observation.epoch):
+            if score.wants(reading.read_as, observation.epoch, observation.epoch):
                 raise ArgumentError(
                     f"score {score.label!r} needs logits, but epoch {observation.epoch} of fit {self.fit.name} was "
                     "observed without them; pass logits, or ask for scores of a loss only (loss, holdout_gap, "
                     "reducible)"
                 )
 
-    def within(self, rows: IntArray) -> ScoreSink:
+    def for_rows(self, rows: IntArray) -> ScoreSink:
         """Return a sink of the same fit for a part of the unseen watch set; its `pieces` are in the order of `rows`."""
         inside = replace(self.fit, unseen=rows, seen=np.empty(0, np.int64), apart=None, folds=None)
         keep = self.keep_probabilities
@@ -154,10 +154,10 @@ class ScoreSink:
         """Compute the result from the pieces of all samples of the watch sets, in their order."""
         arrays = {name: array for name, array in pieces.items() if f"{STATE}/" not in name}
         for reading in self._readings:
-            start = f"{reading.index}/{reading.role}"
+            start = f"{reading.index}/{reading.read_as}"
             state = unpack(start + STATE, pieces)
             if state:
-                arrays |= pack(start, reading.score.finish(state, reading.role))
+                arrays |= pack(start, reading.score.finish(state, reading.read_as))
         return arrays
 
     def pieces(self) -> Named:
@@ -166,11 +166,11 @@ class ScoreSink:
         for side in {reading.side for reading in self._readings} | {self.scored_side}:
             self._watch[side].complete(self.fit, side)
         for reading in self._readings:
-            start = f"{reading.index}/{reading.role}"
+            start = f"{reading.index}/{reading.read_as}"
             if reading.score.whole:
                 arrays |= pack(start + STATE, reading.state)
             else:
-                arrays |= pack(start, reading.score.finish(reading.state, reading.role))
+                arrays |= pack(start, reading.score.finish(reading.state, reading.read_as))
         watch = self._watch[self.scored_side]
         if watch.judged.size and watch.judged.all():
             arrays["confidence"] = watch.confidence / watch.judged
@@ -187,7 +187,7 @@ class _Reading:
     index: int  # of the score among the scores of the sink
     score: Score
     side: Side  # the watch set
-    role: Side  # the side as which the score reads it: one-sided scores read the scored side as their "unseen" one
+    read_as: Side  # the side that it is to the score; a one-sided one takes `scored_side` for "unseen", whichever it is
     state: State
 
 

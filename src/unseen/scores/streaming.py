@@ -39,13 +39,16 @@ class Score(ABC):
     state: ClassVar[str] = "O(1)"  # size of the state a sample, in floats: "O(1)", "O(J)" or "O(C)"
     formula: ClassVar[str]
     source: ClassVar[str]
-    sides: ClassVar[tuple[Side, ...]] = ("unseen",)  # both for two-sided scores
+    # The watch sets that it reads, both if it is two-sided. Under the plan `seen()`, a sink gives the seen watch set as
+    # "unseen" to a one-sided score.
+    sides: ClassVar[tuple[Side, ...]] = ("unseen",)
     label_free: ClassVar[bool] = False
     from_loss: ClassVar[bool] = False  # True: it also accepts a recorded loss of any task in place of logits
     fitted_on_labels: ClassVar[str | None] = None  # what the score fits to held-out labels, for the manifest
     per_repeat: ClassVar[bool] = True  # False: computed from all repeats at once
     least_repeats: ClassVar[int] = 1  # the least number of repeats that it can be computed from
-    whole: ClassVar[bool] = False  # True: `finish` compares the samples of the watch set, so it needs all of them
+    # True: `finish` compares the samples of a watch set, as a temperature does, so it needs the state of the whole set.
+    whole: ClassVar[bool] = False
 
     @property
     def label(self) -> str:

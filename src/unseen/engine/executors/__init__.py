@@ -39,7 +39,7 @@ class ResultSink(Sink, Protocol):
     def result(self) -> Named:
         """Return the result of the fit, as named arrays."""
 
-    def within(self, rows: IntArray) -> ResultSink:
+    def for_rows(self, rows: IntArray) -> ResultSink:
         """Return a sink for only these rows of the unseen watch set; its `pieces` are in their order."""
 
     def pieces(self) -> Named:

@@ -257,7 +257,7 @@ def _solve(_: TaskContext, parts: Parts, sums: Any) -> Any:
 
 
 def _judge(_: TaskContext, parts: Parts, job: Job, solution: Any, part: int, blocks: Sequence[IntArray]) -> Named:
-    sink = job.sink.within(np.concatenate(blocks))
+    sink = job.sink.for_rows(np.concatenate(blocks))
     for _rows in parts.judge(blocks, solution, sink):
         pass
     result = sink.pieces()
