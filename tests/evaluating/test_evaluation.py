@@ -223,7 +223,7 @@ def test_groups_and_none_reach_the_probe_split_of_sweep_and_advise():
 
 
 def test_dedup_is_a_baseline_where_there_are_features():
-    features = np.repeat(np.random.default_rng(0).normal(size=(200, 3)), 2, axis=0)
+    features = np.repeat(np.random.default_rng(0).normal(size=(200, 8)), 2, axis=0)
     found = evaluated(learner=Quick(), features=features)
     assert found["coreset"].beside["dedup"] == "dedup"
     assert found["dedup"].kept.tolist() == [200, 200]
