@@ -459,3 +459,10 @@ def test_a_class_none_of_its_own_is_not_told(recwarn):
 def test_the_memory_of_texts_is_that_of_the_texts():
     data = from_arrays(np.array(["a" * 10_000, "b"], dtype=object), [0, 1])
     assert 10_000 < data.held_bytes < 10_200
+
+
+def test_a_class_of_one_sample_among_many_is_noted():
+    X = np.arange(200.0).reshape(100, 2)
+    stray = from_arrays(X, [*"ab" * 49, "a", "stray"])
+    assert stray.notes == ("classes of one sample: 'stray' (row 99); check whether the label is right",)
+    assert from_arrays(X, [*"ab" * 50]).notes == from_arrays(X[:3], ["a", "b", "a"]).notes == ()

@@ -32,6 +32,8 @@ from unseen.errors import ArgumentError, DataError, some, warn
 OWN_LOOP = "unseen.Recorder scores any samples in your own training loop"
 EXACT = 2.0**53  # from here on, float64 numbers may be rounded integers
 
+_MANY = 100  # samples, among which a class of one is likely a typing error
+
 
 @dataclass(frozen=True, eq=False)
 class Labelling:
@@ -113,6 +115,12 @@ def encode_labels(
         names = tuple(map(str, class_names))
         codes = _encode_as(raw, names, name)
         values = None if raw.dtype.kind in "ib" else np.array(names)
+    if target is None and len(codes) >= _MANY:
+        present, first, counts = np.unique(codes, return_index=True, return_counts=True)
+        alone = [
+            f"{names[code]!r} (row {row})" for code, row in zip(present[counts == 1], first[counts == 1], strict=True)
+        ]
+        notes += (f"classes of one sample: {some(alone)}; check whether the label is right",) * bool(alone)
     own_ids, own_groups = check_ids(ids, len(raw), default_ids), None
     if groups is not None:  # numbered
         own_groups = np.unique(check_groups(groups, len(raw), "groups"), return_inverse=True)[1].astype(np.int64)
