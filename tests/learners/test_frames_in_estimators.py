@@ -104,7 +104,7 @@ def test_rows_of_a_frame_are_those_asked_for():
 def test_polars_frames_arrive_as_they_are(given):
     polars = pytest.importorskip("polars")
     frame = polars.DataFrame({"age": FRAME["age"].tolist(), "job": FRAME["job"].tolist(), "y": LABELS.tolist()})
-    unseen.score(frame, label="y", learner=Witness(), plan=TWO)
+    unseen.score(frame, label="y", learner=Witness(), plan=TWO, groups=None)
     assert all(isinstance(X, polars.DataFrame) and X.columns == ["age", "job"] for X in given)
 
 
