@@ -120,15 +120,15 @@ def test_weak_models_are_not_asked_how_many_labels_are_wrong():
     y = np.repeat([0, 1, 2, 3], 50)
     noise = unseen.score(rng.normal(size=(200, 4)), y, scores="label_issue", learner=LDA)
     assert np.isnan(unseen.label_error_share(noise)), "chance"
-    assert re.fullmatch(r"right on \d\d\.\d %, 75 % needed", too_weak_to_doubt(noise))
+    assert re.fullmatch(r"the models .* \(right on \d\d\.\d %, 75 % needed\)", too_weak_to_doubt(noise))
     assert np.nanmean(noise.column("label_issue")) > 0.3
     one = unseen.score(rng.normal(size=(200, 4)), np.arange(200) % 10 == 0, scores="label_issue", learner=LDA)
     assert (one.predictions == one.labels).mean() > 0.8
     assert np.isnan(unseen.label_error_share(one)), "no better than to name the largest class"
-    assert too_weak_to_doubt(one).endswith(" %, no better than naming the largest class, 90.0 %")
+    assert too_weak_to_doubt(one).endswith(" %, no better than naming the largest class, 90.0 %)")
     nobody = replace(one, predictions=np.full(200, -1))
     assert np.isnan(unseen.label_error_share(nobody))
-    assert too_weak_to_doubt(nobody) == "no sample was judged"
+    assert too_weak_to_doubt(nobody) == "no model judged these samples"
     apart = unseen.score(rng.normal(size=(200, 4)) + 6 * np.eye(4)[y], y, scores="label_issue", learner=LDA)
     assert unseen.label_error_share(apart) < 0.02
     assert too_weak_to_doubt(apart) is None

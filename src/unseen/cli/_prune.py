@@ -295,10 +295,8 @@ def describe_disagreement(table: ScoreTable, summary: Mapping[str, Any]) -> str:
     from unseen.rules.registry import too_weak_to_doubt
 
     inside, outside = summary["label_errors_kept"], summary["label_errors_random"]
-    if (why := too_weak_to_doubt(table)) is not None:
-        return f"held-out disagreement unknown: the models are too weak to doubt a label ({why})"
     if inside is None or outside is None:
-        return "held-out disagreement unknown: no model judged these samples"
+        return f"held-out disagreement unknown: {too_weak_to_doubt(table) or 'no model judged these samples'}"
     return f"held-out disagreement {percent(inside)} in the coreset, {percent(outside)} in a random one"
 
 

@@ -31,7 +31,6 @@ from unseen.errors import ArgumentError, DataError, some, warn
 
 OWN_LOOP = "unseen.Recorder scores any samples in your own training loop"
 EXACT = 2.0**53  # from here on, float64 numbers may be rounded integers
-
 _MANY = 100  # samples, among which a class of one is likely a typing error
 
 

@@ -319,10 +319,8 @@ def from_parquet(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
     one column of lists of numbers is an embedding; columns of numbers without missing entries are vectors, float32;
     anything else is a table, with None for missing entries and NaN.
 
-    Columns that number the rows are left out unless `features` names them. These are an index that pandas wrote, and,
-    with at least 10 rows, whole numbers or single words, all different, that are in order, stand beside text, or have a
-    usual name of row numbers, and whole numbers without gaps. So are columns that hold nothing.
-    The notes say which columns are used, and why others are left out.
+    Columns that number the rows or hold nothing are left out unless `features` names them; docs/data.md says which
+    count as row numbers. The notes say which columns are used, and why others are left out.
 
     If Hugging Face stored class names in the file, numbers in the column of labels get these names.
 

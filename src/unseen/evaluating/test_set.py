@@ -29,7 +29,7 @@ from unseen.errors import DataError, some
 
 # From which similarity on two samples count as near-duplicates.
 THRESHOLDS = {"image": 0.8, "vector": 0.99, "text": 0.9, "features": 0.95}
-FEWEST_COLUMNS = 6  # of vectors: half of 400 independent ones are near to one of 900 in 3 columns, and 0.5 % in 6
+FEWEST_COLUMNS = 6  # of vectors; in fewer columns, many independent ones are as near to each other as altered copies
 MOST_PAIRS = 4_000_000_000  # about a minute
 _CANDIDATES = 8  # for each test sample, to be confirmed
 _SIDE = 8  # of the thumbnails of images

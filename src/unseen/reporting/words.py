@@ -89,8 +89,7 @@ def figures(facts: Facts) -> list[tuple[str, str]]:
         if np.isfinite(share):
             found.append((percent(share), f"of the labels contradicted by {table.exposure} models{inside}"))
         else:
-            weak = too_weak_to_doubt(table)
-            why = "no model judged a sample" if weak is None else f"the models are too weak to doubt a label ({weak})"
+            why = too_weak_to_doubt(table) or "no model judged these samples"
             found.append(("–", f"labels contradicted by models: not counted, since {why}"))
     if table is not None and facts.score is not None and len(table.folds) > 1:
         note = table.reliability_note(facts.score)

@@ -235,7 +235,7 @@ def too_weak(table: ScoreTable) -> str | None:
 
 
 def too_weak_to_doubt(table: ScoreTable) -> str | None:
-    """Return the reason why the models behind a table are too weak to doubt a label, or None if they are strong enough.
+    """Say why the models behind a table do not doubt labels: they are too weak, or judged none; None if they do.
 
     Models are too weak where held-out accuracy is below 75 %, or no higher than the share of the largest class. With
     many classes, models may be strong enough to choose by (see `too_weak`) and still too weak to doubt a label.
@@ -243,13 +243,14 @@ def too_weak_to_doubt(table: ScoreTable) -> str | None:
     if table.predictions is None:
         return None
     if (accuracy := table.accuracy) is None:
-        return "no sample was judged"
+        return "no model judged these samples"
     counts = np.bincount(table.labels[table.predictions >= 0])
     largest = float(counts.max() / counts.sum())
+    weak = f"the models are too weak to doubt a label (right on {percent(accuracy)}, "
     if accuracy < LEAST_ACCURACY:
-        return f"right on {percent(accuracy)}, {percent(LEAST_ACCURACY, 0)} needed"
+        return f"{weak}{percent(LEAST_ACCURACY, 0)} needed)"
     if accuracy <= largest:
-        return f"right on {percent(accuracy)}, no better than naming the largest class, {percent(largest)}"
+        return f"{weak}no better than naming the largest class, {percent(largest)})"
     return None
 
 

@@ -97,7 +97,8 @@ def label_issue(logits: Array, labels: Array) -> Array:
     [False, False, False, False, True]
     """
     logits, labels = be.checked(logits, labels)
-    return be.like(_issues(*_confident_class(logits, labels)), logits)
+    _, p, own, _ = _confident_class(logits, labels)
+    return be.like(p > own, logits)
 
 
 def label_error_share(logits: Array, labels: Array) -> float:
@@ -155,10 +156,6 @@ def _confident(
     return np.where(largest >= 0.0, confident, -1), largest
 
 
-def _issues(confident: IntArray, p: FloatArray, own: FloatArray, y: IntArray) -> npt.NDArray[np.bool_]:
-    return np.asarray((confident >= 0) & (confident != y) & (p > own))
-
-
 @dataclass(frozen=True, kw_only=True)
 class LabelIssue(Score):
     """`label_issue` of the last observation, 1 or 0, with the thresholds of each watch set; the mean over repeats.
@@ -195,9 +192,8 @@ class LabelIssue(Score):
     def finish(self, state: State, side: Side) -> State:
         """Return the flags, from the thresholds over all samples."""
         require(self, state["count"], 1)
-        own, y = state["own"], state["label"]
-        found = _issues(*_confident(state["classes"], state["p"], own, y), own, y)
-        return {"value": found.astype(float)}
+        _, p = _confident(state["classes"], state["p"], state["own"], state["label"])
+        return {"value": (p > state["own"]).astype(float)}
 
 
 KEPT = "kept."  # quantities whose names begin so go into no table
