@@ -1,0 +1,275 @@
+"""How many of the hardest samples should the default leave out where most labels are right?
+
+    python benchmarks/quality/cut_off.py --data FOLDER --tables FOLDER --cache FOLDER --out FOLDER [--side report]
+
+By default the hardest are left out, up to as many as models get wrong. But on clean tables with curved classes, what
+models get wrong is right, and worth learning: gradient boosting and forests trained without it were below random at
+50 % pruned. Label issues say how much of the error may be wrong labels. Designs limit what is left out by them.
+
+Protocol, written before the first run. Twenty classic tables of at least 800 rows, in the order of their names: every
+other one is for tuning, the others are the report. Each table is also taken with 10 % of its training labels flipped.
+Tables are scored by the default learner of tables, and by the estimator that is trained. Where models are too weak or
+too unsure to choose, all designs are what the default is, random. A replicate redraws the split (60 % to train on, of
+at most 4,000 rows), the flips, what is chosen, what is drawn and the model's seed; all arms share it. Random draws each
+class in proportion.
+
+Chosen is the design with the highest gain over random, mean over all tuning cells of accuracy and of mean recall, if
+it is certainly below random (95 %, accuracy) in no more cells than the rule of before. It must also be certainly below
+that rule nowhere on the tuning beds of full size (`beds.py`), for which that rule was made. Of designs within a
+standard error of the best, the one that changes least is taken. Then it is shown once on the report tables, on the
+report beds (`designs.py`) and on `ordinary_data.py`. If it is not better than the rule of before on the report tables,
+the rule stays.
+
+In the designs, e is the held-out error, i the share of label issues (at most e), p what is pruned, f how far models
+fit; all but p inside a class. The rule of before leaves out `f max(min(e, p^2 / 2), i^2 / e)`.
+
+Tables are those of classification/ in renatopp/arff-datasets, c59f172, as ARFF files in `--tables`; they come from
+the UCI repository. Every cell is a line of `OUT/cut_off_<data>.jsonl`; `--write` makes
+benchmarks/results/cut_off_<side>.json of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import designs
+import numpy as np
+import pandas as pd
+import torch
+from beds import replicate, train
+from ordinary_data import MODELS, features
+from scipy.io import arff
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import train_test_split
+
+import unseen
+from unseen.core.table import ScoreTable
+from unseen.rules import registry
+from unseen.rules.base import Pool
+from unseen.rules.sampling import Stratified
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from setting import write
+
+KEEPS, SEEDS, ROWS, FLIPPED = (0.7, 0.5, 0.3, 0.1), 4, 4000, 0.1
+TABLES = {
+    "tuning": (
+        "anneal", "cmc", "hypothyroid", "letter", "nursery", "page.blocks", "segment", "spambase", "tic-tac-toe",
+        "vowel",
+    ),
+    "report": (
+        "car", "credit.g", "kr.vs.kp", "mushroom", "optdigits", "pendigits", "sick", "splice", "vehicle",
+        "waveform5000",
+    ),
+}  # fmt: skip
+BEDS = {"tuning": ("cifar10", "cifar10n", "sst2", "adult", "patches"), "report": ()}
+COLUMNS = ["el2n", "memorization", "label_issue"]
+
+
+# ---- data ------------------------------------------------------------------------------------------------------------
+
+
+def opened(name: str, tables: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """Columns and labels 0..C-1 of one table, at most 4,000 rows, each class of at least two."""
+    text = (tables / f"{name}.arff").read_text(encoding="utf-8", errors="replace").replace(", ", ",")
+    rows, meta = arff.loadarff(io.StringIO(text))
+    frame = pd.DataFrame(rows)
+    for column in frame.select_dtypes(exclude="number"):
+        frame[column] = frame[column].str.decode("utf-8").str.strip()
+    frame = frame.iloc[np.random.default_rng(0).permutation(len(frame))[:ROWS]].reset_index(drop=True)
+    y = frame.pop(meta.names()[-1])
+    frame = frame.drop(columns=["Instance_name", "instance"], errors="ignore")
+    frame = frame.loc[:, frame.nunique() > 1]
+    common = (y.map(y.value_counts()) >= 5).to_numpy()
+    return frame[common].reset_index(drop=True), np.unique(y[common], return_inverse=True)[1]
+
+
+def flip(y: np.ndarray, seed: int) -> np.ndarray:
+    """The same labels, a tenth of them another class."""
+    rng, classes = np.random.default_rng([17, seed]), int(y.max()) + 1
+    return np.where(rng.random(len(y)) < FLIPPED, (y + rng.integers(1, classes, len(y))) % classes, y)
+
+
+# ---- designs ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Limited(Stratified):
+    """Strata without some of the hardest, with a limit on these by label issues.
+
+    Args:
+        most: of the label issues, how many times as many may be left out.
+        late: whatever the issues are, up to `p^late / 2` may be left out; None for no such allowance.
+        scaled: whether the part that depends on p is multiplied by `most i / e`, in place of a limit.
+    """
+
+    most: float = np.inf
+    late: float | None = None
+    scaled: bool = False
+
+    def _count_dropped(self, pool: Pool, budget: int, fit: float) -> int:
+        m, error = len(pool), float(np.nanmean(pool.need("wrong")))
+        if not error:
+            return 0
+        issues, pruned = min(float(np.nanmean(pool.further["label_issue"])), error), 1 - budget / m
+        by_budget, by_issues = min(error, pruned**2 / 2), issues**2 / error
+        if self.scaled:
+            wanted = fit * max(by_budget * min(1.0, self.most * issues / error), by_issues)
+        else:
+            wanted = fit * max(by_budget, by_issues)
+            allowed = self.most * issues if issues else 0.0
+            if self.late is not None:
+                allowed = max(allowed, fit * min(error, pruned**self.late / 2))
+            wanted = min(wanted, allowed) if np.isfinite(self.most) else wanted
+        return min(int(wanted * m), m - budget)
+
+
+DESIGNS: dict[str, dict[str, Any]] = {
+    "as before": {},
+    "none": {"most": 0.0},
+    "at most the issues": {"most": 1.0},
+    "at most twice the issues": {"most": 2.0},
+    "at most thrice the issues": {"most": 3.0},
+    "at most the issues, or p^4 / 2": {"most": 1.0, "late": 4.0},
+    "at most the issues, or p^8 / 2": {"most": 1.0, "late": 8.0},
+    "at most twice the issues, or p^4 / 2": {"most": 2.0, "late": 4.0},
+    "at most twice the issues, or p^8 / 2": {"most": 2.0, "late": 8.0},
+    "p^4 / 2": {"most": 0.0, "late": 4.0},
+    "in proportion to the issues": {"most": 1.0, "scaled": True},
+    "in proportion to twice the issues": {"most": 2.0, "scaled": True},
+}
+CHOSEN: tuple[str, ...] = ("as before",)
+
+
+def choose(table: ScoreTable, keep: float, seed: int, arm: str) -> np.ndarray:
+    """Rows that an arm keeps."""
+    if arm == "random" or registry.explain_fallback(table) is not None:
+        return unseen.select(table, rule="random:quota=proportional", keep=keep, seed=seed).indices
+    by = "rank" if registry.are_uneven(np.bincount(table.labels)) else "width"
+    rule = Limited(by=by, cutoff="auto", **DESIGNS[arm])
+    return unseen.select(table, rule=rule, score="el2n", quota="floored", keep=keep, seed=seed).indices
+
+
+# ---- running ---------------------------------------------------------------------------------------------------------
+
+Test = Callable[[np.ndarray], list[float]]
+
+
+def trials(name: str, seed: int, given: argparse.Namespace) -> Iterator[tuple[str, str, ScoreTable, Test]]:
+    """What scored one data set in a replicate, what is trained, the table, and the test of what is kept."""
+    if name.startswith("bed:"):
+        of = replicate(name.removeprefix("bed:"), seed, given.cache, given.data)
+
+        def test_of_bed(rows: np.ndarray) -> list[float]:
+            model = train(of, np.sort(rows), seed + 1000, of.iterations)
+            return judged(model.logits(of.X_test).argmax(axis=1), of.y_test)
+
+        yield of.learner, of.learner, designs._default_table(of, seed), test_of_bed
+        return
+    flipped, name = name.startswith("flipped "), name.removeprefix("flipped ")
+    frame, y = opened(name, given.tables)
+    rows, tested = train_test_split(np.arange(len(y)), test_size=0.4, random_state=seed, stratify=y)
+    X, learnt = features(frame, rows), flip(y[rows], seed) if flipped else y[rows]
+    shared: dict[str, Any] = {"scores": COLUMNS, "seed": seed, "threads": 1}
+    by_default = unseen.score(frame.iloc[rows].reset_index(drop=True), learnt, **shared)
+    for model, make in MODELS.items():
+
+        def test(kept: np.ndarray, make: Callable[[int], Any] = make) -> list[float]:
+            kept = np.sort(kept)
+            return judged(make(seed).fit(X[rows][kept], learnt[kept]).predict(X[tested]), y[tested])
+
+        yield "default", model, by_default, test
+        if model != "logistic":
+            yield model, model, unseen.score(X[rows], learnt, learner=make(seed), **shared), test
+
+
+def judged(guess: np.ndarray, y: np.ndarray) -> list[float]:
+    """Accuracy and mean recall."""
+    return [round(float(value), 5) for value in (np.mean(guess == y), balanced_accuracy_score(y, guess))]
+
+
+def arms_of(side: str) -> tuple[str, ...]:
+    """The names of the arms."""
+    return ("random", *(DESIGNS if side == "tuning" else CHOSEN))
+
+
+def names_of(side: str) -> list[str]:
+    """The names of the data sets."""
+    return [*TABLES[side], *(f"flipped {name}" for name in TABLES[side]), *(f"bed:{name}" for name in BEDS[side])]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("UNSEEN_DATA"), help="default: UNSEEN_DATA")
+    parser.add_argument("--tables", type=Path, required=True, help="folder of the ARFF files")
+    parser.add_argument("--cache", type=Path, required=True, help="folder of the features, see beds.py")
+    parser.add_argument("--out", type=Path, required=True, help="folder that keeps every cell")
+    parser.add_argument("--side", choices=list(TABLES), default="tuning")
+    parser.add_argument("--only", nargs="+", help="data sets; default: those of the side")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(SEEDS)), help="replicates")
+    parser.add_argument("--write", action="store_true", help="put what is there into benchmarks/results and stop")
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")  # of estimators that do not converge, and of models too weak to choose
+    torch.set_num_threads(1)
+    names = given.only or names_of(given.side)
+    if given.write:
+        cells = [cell for name in names for cell in designs.read(_path(given.out, name))]
+        cells.sort(key=lambda cell: (names.index(cell["data"]), cell["seed"]))
+        print(write(f"cut_off_{given.side}", {"side": given.side, "cells": cells}))
+        return
+    given.out.mkdir(parents=True, exist_ok=True)
+    for seed in given.seeds:
+        for name in names:
+            path = _path(given.out, name)
+            if any(cell["seed"] == seed for cell in designs.read(path)):
+                continue
+            cells = [cell_of(name, seed, *trial, given.side) for trial in trials(name, seed, given)]
+            with path.open("a") as file:
+                file.writelines(json.dumps(cell) + "\n" for cell in cells)
+            print(name, seed, flush=True)
+
+
+def cell_of(name: str, seed: int, scorer: str, model: str, table: ScoreTable, test: Test, side: str) -> dict[str, Any]:
+    """Accuracy and mean recall of every arm and share kept; equal coresets are trained on once."""
+    known: dict[bytes, list[float]] = {}
+
+    def tested(rows: np.ndarray) -> list[float]:
+        key = np.sort(rows).tobytes()
+        if key not in known:
+            known[key] = test(rows)
+        return known[key]
+
+    about = {
+        "accuracy": round(float(table.accuracy or 0), 4),
+        "issues": round(float(table.column("label_issue").mean()), 4),
+        "memorization": round(float(table.column("memorization").mean()), 4),
+        "fallback": registry.explain_fallback(table) is not None,
+    }
+    arms = {arm: {str(k): tested(choose(table, k, seed, arm)) for k in KEEPS} for arm in arms_of(side)}
+    everything = tested(np.arange(len(table)))
+    return {
+        "data": name,
+        "seed": seed,
+        "scorer": scorer,
+        "model": model,
+        **about,
+        "everything": everything,
+        "arms": arms,
+    }
+
+
+def _path(out: Path, name: str) -> Path:
+    return out / f"cut_off_{name.replace(':', '_').replace(' ', '_')}.jsonl"
+
+
+if __name__ == "__main__":
+    main()
