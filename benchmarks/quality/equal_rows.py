@@ -15,6 +15,11 @@ tuning tables for which that condition holds `apart` is above `together`, mean o
 recall, and certainly below random (95 %, accuracy) in no more cells. The report tables are shown once, whatever comes
 out. Tables for which the condition does not hold stay as they are, and are run to see what the change would do there.
 
+How it went. The condition of the tuning side was met, and a further one was planned: no column of more than 100 values.
+But on the report tables `apart` was above `together` by 0.05 points of accuracy and below it by 0.2 of mean recall, and
+certainly below random in 5 cells of 84, `together` in 4. So the change was not made. A warning names such tables, and
+`groups=None` holds their rows out apart. The arm `together` has the groups by name since then, and is the same.
+
 | table | side | columns | label | from |
 | --- | --- | --- | --- | --- |
 | adult, 2, 3, 4 | tuning | 2 to 4 of sex, education, marital status, occupation | income | Adult |
@@ -101,9 +106,14 @@ def _cut(rows: pd.DataFrame, columns: list[str], label: str) -> tuple[pd.DataFra
     return frame, pd.factorize(rows[label], sort=True)[0]
 
 
+def group_equal(frame: pd.DataFrame) -> np.ndarray:
+    """A number for each row, shared by equal rows."""
+    return frame.groupby(list(frame), dropna=False, sort=False).ngroup().to_numpy()
+
+
 def agreement(frame: pd.DataFrame, y: np.ndarray) -> tuple[float, float]:
     """The share of rows that are equal to others, and of these the share that equal rows of another class."""
-    group = frame.groupby(list(frame), dropna=False, sort=False).ngroup().to_numpy()
+    group = group_equal(frame)
     equal = np.bincount(group)[group] > 1
     classes = pd.Series(y).groupby(group).transform("nunique").to_numpy()
     return float(equal.mean()), float((classes[equal] > 1).mean()) if equal.any() else 0.0
@@ -117,7 +127,7 @@ def cells(name: str, frame: pd.DataFrame, y: np.ndarray, seed: int) -> Iterator[
     about = {"data": name, "seed": seed, "equal": round(equal, 4), "mixed": round(mixed, 4)}
     for keep in KEEPS:
         arms, right = {}, {}
-        for arm, groups in (("together", "duplicates"), ("apart", None)):
+        for arm, groups in (("together", group_equal(raw)), ("apart", None)):
             table, coreset = unseen.prune(raw, y[rows], keep=keep, seed=seed, groups=groups, threads=1)
             arms[arm], right[arm] = coreset.indices, round(float(table.accuracy or 0), 4)
         arms["random"] = drawn(y[rows], len(arms["apart"]), [seed, int(keep * 100)])["random, by class"]

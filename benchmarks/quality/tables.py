@@ -231,6 +231,9 @@ def blocks() -> dict[str, list[str]]:
     made["unsure tuning"] = recall(unsure["tuning"]["cells"]) + setting(unsure["tuning"])
     made["unsure learners"] = unsure_by_strength(unsure["learners"]["cells"]) + setting(unsure["learners"])
     made["unsure report"] = unsure_by_text(unsure["report"]["cells"], before, now) + setting(unsure["report"])
+    for side in ("tuning", "report"):
+        equal = _result(f"equal_rows_{side}")
+        made[f"equal rows {side}"] = equal_rows(equal["cells"]) + setting(equal)
     low = _result("low_fit")
     made["low fit"] = low_fit(low["cells"])
     made["low fit, beds"] = low_fit_beds(low["beds"]) + setting(low)
@@ -615,6 +618,31 @@ def unsure_by_text(cells: list[dict[str, Any]], before: str, now: str) -> list[s
             found = [by[f"{bed}@{strength}", False, estimator][:, 0] for by in gains[arm]]
             rows.append([bed, estimator, label, *(starred(interval(gain)) for gain in found)])
     return table(["text", "model", "default", *map(percent_pruned, keeps)], rows)
+
+
+def equal_rows(cells: list[dict[str, Any]]) -> list[str]:
+    """By table: how many rows equal others, held-out accuracy, and accuracy (mean recall) over random of both arms."""
+    rows = []
+    for name in dict.fromkeys(cell["data"] for cell in cells):
+        own = [cell for cell in cells if cell["data"] == name]
+        equal, mixed = (f"{100 * np.mean([cell[what] for cell in own]):.0f} %" for what in ("equal", "mixed"))
+        row = [name, equal, mixed]
+        for arm in ("together", "apart"):
+            held_out = np.mean([cell["held_out"][arm] for cell in own])
+            gains: dict[tuple[float, str], list[Any]] = {}
+            for cell in own:
+                gain = np.subtract(cell["arms"][arm], cell["arms"]["random"])
+                gains.setdefault((cell["keep"], cell["model"]), []).append(gain)
+            accuracy, recalled = np.mean([np.mean(gain, axis=0) for gain in gains.values()], axis=0)
+            below = sum(interval(np.array(gain)[:, 0]).high < 0 for gain in gains.values())
+            row += [
+                f"{100 * held_out:.1f}",
+                f"{100 * accuracy:+.1f} ({100 * recalled:+.1f})",
+                f"{below} of {len(gains)}",
+            ]
+        rows.append(row)
+    head = [f"{arm}: {what}" for arm in ("together", "apart") for what in ("held out", "over random", "below")]
+    return table(["table", "equal", "to another class", *head], rows)
 
 
 def recall_by_bed(cells: list[dict[str, Any]]) -> list[str]:
