@@ -20,6 +20,11 @@ standard error of the best, the one that changes least is taken. Then it is show
 report beds (`designs.py`) and on `ordinary_data.py`. If it is not better than the rule of before on the report tables,
 the rule stays.
 
+How it went. The highest is `in proportion to twice the issues`, by 0.13 points over the rule of before, mean of both.
+`at most twice the issues` is below it by 0.005, with a standard error of 0.03, and changes less. These two alone are
+certainly below the rule of before nowhere on the beds. The bed `patches` was left out for lack of time; the others have
+three replicates.
+
 In the designs, e is the held-out error, i the share of label issues (at most e), p what is pruned, f how far models
 fit; all but p inside a class. The rule of before leaves out `f max(min(e, p^2 / 2), i^2 / e)`.
 
@@ -71,7 +76,7 @@ TABLES = {
         "waveform5000",
     ),
 }  # fmt: skip
-BEDS = {"tuning": ("cifar10", "cifar10n", "sst2", "adult", "patches"), "report": ()}
+BEDS = {"tuning": ("cifar10", "cifar10n", "sst2", "adult"), "report": ()}
 COLUMNS = ["el2n", "memorization", "label_issue"]
 
 
@@ -147,7 +152,7 @@ DESIGNS: dict[str, dict[str, Any]] = {
     "in proportion to the issues": {"most": 1.0, "scaled": True},
     "in proportion to twice the issues": {"most": 2.0, "scaled": True},
 }
-CHOSEN: tuple[str, ...] = ("as before",)
+CHOSEN = ("as before", "at most twice the issues")
 
 
 def choose(table: ScoreTable, keep: float, seed: int, arm: str) -> np.ndarray:

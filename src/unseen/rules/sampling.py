@@ -21,6 +21,7 @@ from unseen.scores.two_sided import MEMORIZATION
 
 _TAIL = 1e-6  # p is kept this far from 0 and 1, where the density is 0 or infinite
 _SUM = 16.0  # a + b
+MOST_PER_ISSUE = 2  # samples that `cutoff="auto"` drops for each label issue (benchmarks/quality/cut_off.py)
 WHOLE_FIT = 0.25  # from here on, `cutoff="auto"` shares all of the budget by strata
 MOST_OUTLIERS = 0.05  # of all samples; more of them are no outliers
 LEAST_END = 0.2  # of the outliers of a target, in its lowest and in its highest bin: wrong targets lie on both sides
@@ -179,13 +180,14 @@ class Stratified(Rule):
 
     Two cutoffs are not from the paper. `"error"` drops as many of the hardest as held-out models got wrong, as far as
     the budget leaves room. `"auto"`, the default of `unseen.prune`, drops the share
-    `fit * max(min(error, pruned**2 / 2), issues**2 / error)` of the samples:
+    `fit * max(min(error, pruned**2 / 2), issues**2 / error)` of the samples, at most `2 * issues`:
 
     - Of the hardest samples, which models get wrong, a part is label noise. But where little is pruned, leaving out
       only the hardest leaves out whole classes. So the cutoff grows with the square of the pruned share.
     - Wrong labels are worth leaving out however little is pruned. `issues` is the share of label issues, from the
-      column `label_issue`, at most the error, and 0 without that column. Its square gives it more weight, the more of
-      the error it explains.
+      column `label_issue`, at most the error. Its square gives it more weight, the more of the error it explains.
+    - Where most labels are right, what models get wrong is worth learning. So at most twice as many samples are dropped
+      as there are label issues. Without the column `label_issue` there is no such limit, and `issues` is 0 above.
     - Wrong labels harm only a model that fits what it is trained on; others learn the boundary from the hardest. `fit`
       is the share of held-out errors that models get right once trained on them, from the column `memorization` of a
       table scored by `halves()`, scaled from half of the data to the budget. Without that column it is 1.
@@ -320,10 +322,10 @@ class Stratified(Rule):
         error = _mean(pool.need("wrong"))
         if self.cutoff == "error" or not error:
             return min(int(error * m), m - budget)
-        issues = 0.0
+        wanted = fit * min(error, (1 - budget / m) ** 2 / 2)
         if LABEL_ISSUE in pool.further:
             issues = min(_mean(pool.further[LABEL_ISSUE]), error)  # in a rare class issues can exceed errors
-        wanted = fit * max(min(error, (1 - budget / m) ** 2 / 2), issues**2 / error)
+            wanted = min(max(wanted, fit * issues**2 / error), MOST_PER_ISSUE * issues)
         return min(int(wanted * m), m - budget)
 
 
