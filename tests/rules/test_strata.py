@@ -321,6 +321,13 @@ def test_the_automatic_cutoff_counts_label_issues():
     assert len(rules.choose(rules.resolve("stratified:cutoff=auto"), table, score="el2n", keep=95)) == 95
 
 
+@pytest.mark.parametrize(("issues", "dropped"), [(0, 0), (3, 6), (12, 24), (13, 24)])
+def test_the_automatic_cutoff_is_at_most_twice_the_label_issues(issues, dropped):
+    table = with_columns(judged(40, n=100), label_issue=np.repeat([1, 0], [issues, 100 - issues]))
+    coreset = rules.choose(rules.resolve("stratified:cutoff=auto"), table, score="el2n", keep=30)
+    assert coreset.provenance["found"] == {"cut_off": dropped}  # 24 without label issues: half of 0.7^2
+
+
 def hard_class():
     """500 easy, 490 hard and 10 hardest samples of the classes a, b and rare; b and rare are always wrong."""
     n = 1000
