@@ -1,3 +1,4 @@
+import json
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.metadata import EntryPoint
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 import unseen
 from unseen.core import registry
-from unseen.core.registry import Registry, parse_spec
+from unseen.core.registry import Registry, import_named, parse_spec
 from unseen.scores.registry import SCORES, describe_all
 from unseen.scores.streaming import Pointwise
 from unseen.testing import check_score
@@ -128,3 +129,18 @@ def test_a_spec_without_equals():
         unseen.ArgumentError, match=r"expected name:option=value,\.\.\. but got 'dual:5': '5' has no '='"
     ):
         parse_spec("dual:5")
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("no_such:f", "No module named 'no_such'; a module in this folder is found with PYTHONPATH=. in front"),
+        ("json.py:loads", "No module named .*; leave out .py, as in an import"),
+        ("json:no_such", "module 'json' has no attribute 'no_such'$"),
+        ("json:decoder", "must be module:function, but it is module"),
+    ],
+)
+def test_functions_of_users_that_cannot_be_imported(place, words):
+    assert import_named("x", "json:loads") is json.loads
+    with pytest.raises(unseen.ArgumentError, match=words):
+        import_named("x", place)

@@ -32,7 +32,7 @@ import unseen
 from unseen.core import seeds
 from unseen.data import from_arrays
 from unseen.errors import ArgumentError
-from unseen.learners import LEARNERS, SklearnLearner, resolve
+from unseen.learners import LEARNERS, Recipe, SklearnLearner, resolve
 from unseen.learners.sklearn import clone_with_seeds, labels_for
 
 RNG = np.random.default_rng(0)
@@ -200,6 +200,22 @@ def test_open_random_states_are_seeded_by_the_root_seed_and_fit():
     assert all(0 <= state < 2**32 for state in models)
 
 
+def test_networks_of_skorch_draw_from_seeded_generators_that_are_put_back():
+    torch, skorch = pytest.importorskip("torch"), pytest.importorskip("skorch")
+
+    class Net(torch.nn.Sequential):
+        def __init__(self):
+            super().__init__(torch.nn.Linear(4, 3))
+
+    net = skorch.NeuralNetClassifier(
+        Net, criterion=torch.nn.CrossEntropyLoss, max_epochs=1, train_split=None, verbose=0
+    )
+    first, state = scores_of(net), torch.get_rng_state()
+    np.testing.assert_array_equal(first, scores_of(net))
+    assert torch.equal(state, torch.get_rng_state())
+    assert (first != scores_of(net, seed=1)).any()
+
+
 def test_a_random_state_that_is_set_stays():
     nested = VotingClassifier(
         [("a", RandomForestClassifier(3, random_state=5)), ("b", make_pipeline(RandomForestClassifier(3)))],
@@ -314,6 +330,12 @@ def test_estimators_and_learners_as_objects():
     assert resolve(GaussianNB(), data).name == "sklearn:GaussianNB"
     own = SklearnLearner(GaussianNB())
     assert resolve(own, data) is own
+    with pytest.raises(unseen.ArgumentError, match="got an object of function; each fit needs a new network, so name"):
+        resolve(five_trees, data)
+    with pytest.raises(unseen.ArgumentError, match=r"got an object of Recipe; pass unseen\.learners\.TorchLearner"):
+        resolve(Recipe(network="mlp"), data)
+    with pytest.raises(unseen.UnknownNameError, match="unknown recipe field 'epoch'; did you mean 'epochs'"):
+        resolve("torch:module:function:epoch=3", data)
 
 
 def test_estimators_without_probabilities_are_refused():

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import fields
 from importlib.metadata import entry_points
+from pkgutil import resolve_name
 from typing import Any, Generic, TypeVar
 
 from unseen.errors import ArgumentError, UnknownNameError
@@ -70,6 +71,22 @@ class Registry(Generic[T]):
 def options_of(kind: Any) -> dict[str, Any]:
     """Return the options of a score or a rule, which are the fields of its dataclass, with their defaults."""
     return {field.name: field.default for field in fields(kind)}
+
+
+def import_named(what: str, place: str) -> Any:
+    """Import the function of a user, `module:function`; `what` names its use in messages, as in `"learner 'a:b'"`."""
+    try:
+        found = resolve_name(place)
+    except (ImportError, AttributeError, ValueError) as error:
+        module, hint = place.partition(":")[0], ""
+        if module.endswith(".py"):
+            hint = "; leave out .py, as in an import"
+        elif isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]:
+            hint = "; a module in this folder is found with PYTHONPATH=. in front of the command"
+        raise ArgumentError(f"{what} must be module:function, but it cannot be imported: {error}{hint}") from error
+    if not callable(found):
+        raise ArgumentError(f"{what} must be module:function, but it is {type(found).__name__}")
+    return found
 
 
 def parse_spec(text: str) -> tuple[str, dict[str, object]]:

@@ -27,6 +27,7 @@ from unseen.core import seeds
 from unseen.core.checks import at_least
 from unseen.core.machine import limited_threads
 from unseen.core.protocols import Data
+from unseen.core.registry import import_named
 from unseen.embedding.features import Embedder, Embedding, block_of
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, import_optional
 
@@ -52,11 +53,7 @@ class Network(Embedder):
     def __init__(self, place: str, seed: int, *, device: str = "cpu", batch_size: int = 64) -> None:
         torch = import_torch()
         self.place, self.device, self.batch_size = place, device, at_least("batch_size", batch_size, 1)
-        module_name, _, function = place.partition(":")
-        try:
-            make = getattr(import_module(module_name), function)
-        except (ImportError, AttributeError) as error:
-            raise ArgumentError(f"by={place!r} must be module:function, but it cannot be imported: {error}") from error
+        make = import_named(f"by={place!r}", place)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.derive(seed, "embed"))
             module = make()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import signature
-from pkgutil import resolve_name
 from typing import Any
 
-from unseen.core.checks import check_options
+from unseen.core.checks import check_known, check_options
 from unseen.core.protocols import Data, Learner
-from unseen.core.registry import Registry, parse_spec
+from unseen.core.registry import Registry, import_named, parse_spec
 from unseen.errors import ArgumentError, MissingDependencyError
 from unseen.learners.base import ESTIMATORS
 from unseen.learners.ridge import RidgeLearner
@@ -108,7 +108,7 @@ def _make_learner(spec: Any, data: Data) -> Learner:
         if not hasattr(spec, "get_params"):
             raise ArgumentError(
                 "learner must be a name, an estimator of scikit-learn, or derive from unseen.core.protocols.Learner, "
-                f"got an object of {type(spec).__name__}"
+                f"got an object of {type(spec).__name__}{_remedy(spec)}"
             )
         return _wrap_estimator(spec)
     place, rest = _split(spec)
@@ -116,9 +116,22 @@ def _make_learner(spec: Any, data: Data) -> Learner:
         return _wrap_estimator(_make_estimator(place), made_by=place)
     name, options = parse_spec(rest)
     if place:
+        check_known("recipe field", options, [entry.name for entry in fields(Recipe) if entry.name != "network"])
         recipe: dict[str, Any] = {"network": place, **options}
         return _make_torch(spec.removeprefix("torch:"), Recipe(**recipe))
     return LEARNERS.get(name)(data, options)
+
+
+def _remedy(spec: Any) -> str:
+    """Say what to pass in place of a network, or a function that makes one, since each fit needs a new one."""
+    if isinstance(spec, Recipe):
+        return "; pass unseen.learners.TorchLearner(recipe)"
+    if callable(spec):
+        return (
+            "; each fit needs a new network, so name the function that makes it, as in "
+            "learner='torch:package.module:function', or train it in your own loop with unseen.Recorder"
+        )
+    return ""
 
 
 def _split(spec: str) -> tuple[str, str]:
@@ -170,10 +183,7 @@ def _make_torch_preset(name: str, data: Data, options: Mapping[str, Any]) -> Lea
 
 def _make_estimator(place: str) -> Any:
     """Make an estimator by the function of a user, `module:function`."""
-    try:
-        make = resolve_name(place)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ArgumentError(f"learner {place!r} must be module:function, but it cannot be imported: {error}") from error
+    make = import_named(f"learner {place!r}", place)
     try:
         return make()
     except Exception as error:  # the function of a user may raise anything

@@ -12,7 +12,9 @@ The functions `logistic`, `forest` and others each make an estimator for a data 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -57,7 +59,8 @@ class SklearnLearner(Learner):
 
     Args:
         estimator: an unfitted classifier with `predict_proba`, or a regressor for a target. Each `random_state` in it
-            that is None gets its own seed for each fit; one that is set stays.
+            that is None gets its own seed for each fit; one that is set stays. The global generators of NumPy and
+            torch are seeded, too, for estimators such as those of skorch.
         made_by: the `module:function` that made the estimator, if one was named. The description holds it, unless the
             function is the class itself.
         frames: whether the estimator takes the frames that data sets were made of, with their column names and types,
@@ -116,17 +119,19 @@ class SklearnLearner(Learner):
         own = labels_for(self.estimator, data)[data.labels] if data.targets is None else data.targets
         model = clone_with_seeds(self.estimator, seeds.derive(seed, "init", fit.repeat, fit.fold, fit.part or 0))
         inputs = self._inputs(data, train)
-        try:
-            # Its solvers call BLAS for many small products. The threads of BLAS, which wait for each other by spinning,
-            # made logistic regression beside busy processes more than ten times slower on two threads than on one.
-            with threadpool_limits(limits=1, user_api="blas"):  # OpenMP is left as it is
-                model.fit(inputs, own[train])
-        except _LIBRARY_ERRORS as error:
-            message = f"{self.name} cannot learn from fit {fit.name} ({len(train)} samples): {_describe_error(error)}"
-            raise DataError(message + _advise_encoding(error, data)) from error
-        for side in SIDES:
-            if sink.wants(side, 1, 1):
-                self._observe(model, data, fit, side, sink)
+        with seeded_globals(seeds.derive(seed, "globals", fit.repeat, fit.fold, fit.part or 0) % SEED_LIMIT):
+            try:
+                # Its solvers call BLAS for many small products. The threads of BLAS, which wait for each other by
+                # spinning, made logistic regression beside busy processes more than ten times slower on two threads
+                # than on one.
+                with threadpool_limits(limits=1, user_api="blas"):  # OpenMP is left as it is
+                    model.fit(inputs, own[train])
+            except _LIBRARY_ERRORS as error:
+                message = f"{self.name} cannot learn from fit {fit.name} ({len(train)} samples): "
+                raise DataError(message + _describe_error(error) + _advise_encoding(error, data)) from error
+            for side in SIDES:
+                if sink.wants(side, 1, 1):
+                    self._observe(model, data, fit, side, sink)
         report("epoch", epoch=1, epochs=1)
 
     def _observe(self, model: Any, data: Data, fit: Fit, side: Side, sink: Sink) -> None:
@@ -277,6 +282,20 @@ def clone_with_seeds(estimator: Any, seed: int) -> Any:
         if name.rpartition("__")[2] == "random_state" and value is None
     }
     return model.set_params(**states)
+
+
+@contextmanager
+def seeded_globals(seed: int) -> Iterator[None]:
+    """Seed the global generators of NumPy and torch, from which networks of skorch draw; put them back at the end."""
+    state, torch = np.random.get_state(), sys.modules.get("torch")  # noqa: NPY002
+    with ExitStack() as stack:
+        stack.callback(np.random.set_state, state)
+        np.random.seed(seed)  # noqa: NPY002
+        if torch is not None:
+            devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+            stack.enter_context(torch.random.fork_rng(devices))
+            torch.manual_seed(seed)
+        yield
 
 
 def _is_default_stack(estimator: Any) -> bool:

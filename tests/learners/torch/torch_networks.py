@@ -72,6 +72,18 @@ def broken(*, classes, channels, image_size):
     return nn.Linear(1, classes)
 
 
+def lazy(*, classes, channels, image_size):
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))
+
+
+def stateful(*, classes, channels, image_size):
+    class Stateful(nn.Linear):
+        def get_extra_state(self):
+            return {"steps": 1}
+
+    return Stateful(image_size[1], classes)
+
+
 def half(*, classes, channels, image_size):
     class Half(nn.Module):
         def __init__(self):

@@ -19,7 +19,7 @@ from unseen.core.checks import at_least
 from unseen.core.exposure import SIDES
 from unseen.core.machine import default_threads, free_memory, short_spins
 from unseen.core.protocols import CheckpointStore, Data, Learner, Sink
-from unseen.errors import ArgumentError, DataError, import_optional
+from unseen.errors import ArgumentError, DataError, import_optional, some
 from unseen.learners.base import refuse_target
 from unseen.learners.torch.recipe import Recipe
 
@@ -62,6 +62,7 @@ def try_network(recipe: Recipe, data: Data, workers: int) -> None:
     """Build the network and call it once; refuse one that cannot take these inputs or does not give logits."""
     import torch
     from torch.nn.modules.batchnorm import _BatchNorm
+    from torch.nn.parameter import is_lazy
 
     from unseen.learners.torch.loop import network_for
 
@@ -74,6 +75,12 @@ def try_network(recipe: Recipe, data: Data, workers: int) -> None:
             raise ArgumentError(
                 f"network {recipe.network!r} with {workers} workers must keep running statistics in its batch "
                 "normalisation, got track_running_stats=False; leave it at True, or use one worker"
+            )
+        state = model.state_dict().items()
+        if odd := [name for name, value in state if not isinstance(value, torch.Tensor) or is_lazy(value)]:
+            raise ArgumentError(
+                f"network {recipe.network!r} must have a state of tensors of known sizes, so that it can be saved, "
+                f"but has lazy layers or other state: {some(odd)}; give each layer its sizes"
             )
         try:
             logits = model(torch.zeros(2, *shape))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pkgutil import resolve_name
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from unseen.core.registry import import_named
 from unseen.errors import ArgumentError, UnknownNameError
 
 
@@ -193,12 +193,7 @@ def build(
     """
     factory: Any = NETWORKS.get(network)
     if ":" in network:
-        try:
-            factory = resolve_name(network)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ArgumentError(
-                f"network {network!r} must name an importable function as 'package.module:function': {error}"
-            ) from error
+        factory = import_named(f"network {network!r}", network)
     if factory is None:
         raise UnknownNameError("network", network, [*NETWORKS, "package.module:function"])
     if image_size is None and network != "mlp" and ":" not in network:
