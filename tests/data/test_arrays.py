@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -154,6 +155,14 @@ def test_ids_and_groups():
         (X, [0, np.nan, 1, np.nan], {}, "missing in 2 rows: 1, 3"),
         (X, [0.5, 1, 1, 0], {}, r"row 0 has 0.5: real numbers are regression targets; give them as"),
         (X, [0, -1, 1, 2], {}, "must not be negative, but is -1 in row 1; -1 often means no label"),
+        (X, [0, -100, 1, 2], {}, "must not be negative, but is -100 in row 1; -100 often means no label"),
+        (
+            ["a.png", "b.PNG"],
+            [0, 1],
+            {},
+            "the inputs are names of image files, such as 'a.png'; a frame of",
+        ),
+        ([Path("a.png"), Path("b.png")], [0, 1], {}, "the inputs are names of image files, such as 'a.png'; a frame"),
         (X, [0, 3, 1, 2], {"class_names": "abc"}, "must be in 0..2, as class_names has 3 entries.* row 1 has"),
         (X, ["a", "d", "b", "a"], {"class_names": "abc"}, r"one of class_names \(a, b, c\).* row 1 has .*'d'"),
         (X, np.eye(4), {}, "shape \\(n,\\), got shape \\(4, 4\\); try y.argmax"),

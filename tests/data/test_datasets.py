@@ -11,7 +11,7 @@ import pytest
 import torch
 from made_images import picture, png
 from PIL import Image
-from torch.utils.data import ChainDataset, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import ChainDataset, ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset
 
 from unseen.data import from_arrays, from_dataset, from_huggingface, resolve
 from unseen.errors import ArgumentError, DataError, UnknownNameError
@@ -208,6 +208,8 @@ def test_labels_that_change_are_refused(limit, rate):
             for pair in [(0, np.ones(2)), (torch.tensor(1), torch.ones(3, 8, 8)), ("cat", Image.new("L", (8, 8)))]
         ),
         ([("text", np.ones(2))] * 2, {}, DataError, r"try y.argmax\(axis=1\) for one-hot labels"),
+        ([(np.ones(2), 0, 7)], {}, DataError, r"ds\[0\] must be a pair \(x, y\), got tuple of 3; wrap"),
+        ([(np.ones(2), 0), (None, 0)], {}, DataError, r"ds\[1\] has no inputs, but None; leave out such samples"),
         ([(np.ones(2), None)], {}, DataError, "y must be given for every sample"),
         ([(np.array([1, np.nan]), 0)], {}, DataError, r"row 0, column 1 \(nan\)"),
         (
@@ -350,6 +352,16 @@ class Items:
 
 
 GREY = [np.full((4, 4, 1), 10 * i, np.uint8) for i in range(4)]
+
+
+def test_parts_of_a_data_set_have_its_classes():
+    """Else a part could not be compared with the whole, such as a test set."""
+    whole = Items([(image, i % 2) for i, image in enumerate(GREY)], classes=["cat", "dog", "cow"])
+    other = Items(whole.items, classes=["cat", "dog"])
+    for part in (Subset(whole, [1, 2]), Subset(Subset(whole, [0, 1, 3]), [1]), ConcatDataset([whole, whole])):
+        assert resolve(part).class_names == ("cat", "dog", "cow")
+    for part in (ConcatDataset([whole, other]), Subset(Items(whole.items), [0, 1])):
+        assert resolve(part).class_names == ("0", "1")
 
 
 def test_items_that_are_dictionaries():

@@ -372,7 +372,8 @@ def test_parquet_images_that_are_missing_or_broken_are_named(tmp_path):
     contents = [png(picture(0)), None, png(picture(1))[:-60], png(picture(2))]
     path = write_images(tmp_path / "set.parquet", contents, [0, 1, 0, 1])
     with pytest.raises(
-        DataError, match=r"2 images .* row 1 of set.parquet \(No such file.*\), row 2 of set.parquet \(OSError: .*trunc"
+        DataError,
+        match=r"2 images .* row 1 of set.parquet, .*/1.png \(No such file.*\), row 2 of set.parquet \(OSError: .*trunc",
     ):
         from_parquet(path)
     data = from_parquet(path, on_error="skip")

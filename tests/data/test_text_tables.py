@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -160,7 +161,7 @@ def test_without_a_label_the_column_is_asked_for(write):
         resolve(pa.table({"a": [1, 2], "b": [1, 2]}))
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
 def test_images_by_the_names_of_their_files(write, tmp_path, monkeypatch, name):
     """They are seen from the folder of the table, wherever the program runs."""
     (tmp_path / "photos").mkdir()
@@ -172,6 +173,8 @@ def test_images_by_the_names_of_their_files(write, tmp_path, monkeypatch, name):
     csv = "file,paid\n" + "".join(f"{file},{paid}\n" for file, paid in rows)
     lines = "".join(f'{{"file": "{file}", "paid": "{paid}"}}\n' for file, paid in rows)
     path = write(name, csv if name == "a.csv" else lines)
+    if name == "a.parquet":
+        pq.write_table(pa.table(dict(zip(("file", "paid"), zip(*rows, strict=True), strict=True))), path)
     data = resolve(path, label="paid", image="file")
     assert data.take(np.arange(20))[:, 0, 0, 0].tolist() == shades
     absolute = pa.table({"image": [str(tmp_path / file) for file, _ in rows], "label": [paid for _, paid in rows]})
@@ -181,8 +184,11 @@ def test_images_by_the_names_of_their_files(write, tmp_path, monkeypatch, name):
     ):
         resolve(path, label="paid")
     assert resolve(path, label="paid", features=["file"]).kind == "text"
+    assert resolve(path, label="paid", image="file", id="file").ids[0] == "photos/0.png"
+    with pytest.raises(DataError, match=r"'shade' must hold images or names of image files, such as .*, but .* int64"):
+        resolve(write("b.csv", "shade,label\n1,a\n2,b\n"), image="shade")
     (tmp_path / "photos" / "50.png").unlink()
-    with pytest.raises(DataError, match=r"1 image cannot be read: row 5 \(No such file"):
+    with pytest.raises(DataError, match=r"1 image cannot be read: row 5.*, .*photos/50.png \(No such file"):
         resolve(path, label="paid", image="file")
 
 

@@ -6,12 +6,14 @@ import errno
 import os
 
 import numpy as np
+import pandas
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from small_exports import NAMES, coreset_of, left, photos, pictures_table, same_samples
 
 import unseen
-from unseen.data import from_arrays, from_folder, from_frame, from_parquet
+from unseen.data import from_arrays, from_folder, from_frame, from_parquet, resolve
 from unseen.errors import ArgumentError, DataError
 from unseen.exporting import images as image_folder
 from unseen.exporting.request import safe_name
@@ -83,6 +85,27 @@ def test_images_in_a_column_of_a_frame(tmp_path):
     data, rows, options = from_frame(table, image="pic"), [0, 4, 5], {"image": "pic"}
     out = unseen.export(coreset_of(data, rows), "folder", tmp_path / "kept", data=table, data_options=options)
     same_samples(out, data, rows)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_images_that_a_table_names_are_read_in(tmp_path, monkeypatch, name):
+    """Names are relative to the table; a CSV file holds them in full, so that it is read anywhere."""
+    (tmp_path / "photos").mkdir()
+    names = [f"photos/{row}.png" for row in range(8)]
+    for row, image in enumerate(names):
+        Image.new("L", (4, 4), row).save(tmp_path / image)
+    frame = pandas.DataFrame({"pic": names, "label": ["a", "b"] * 4})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame.to_parquet(tmp_path / "t.parquet")
+    monkeypatch.chdir(tmp_path / "photos")
+    data, rows, options = resolve(tmp_path / name, image="pic"), [0, 3, 5], {"image": "pic"}
+    more = {"data": tmp_path / name, "data_options": options}
+    same_samples(unseen.export(coreset_of(data, rows), "folder", tmp_path / "kept", **more), data, rows)
+    copy = unseen.export(coreset_of(data, rows), "parquet", tmp_path / "kept.parquet", **more)
+    assert [image["path"] for image in pandas.read_parquet(copy)["pic"]] == ["0.png", "3.png", "5.png"]
+    table = unseen.export(coreset_of(data, rows), "csv", tmp_path / "photos" / "kept.csv", **more)
+    assert pandas.read_csv(table)["pic"].tolist() == [str(tmp_path / names[row]) for row in rows]
+    np.testing.assert_array_equal(resolve(table, image="pic").take(np.arange(3)), data.take(np.array(rows)))
 
 
 def test_different_texts_get_different_names():

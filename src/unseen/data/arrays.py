@@ -20,6 +20,7 @@ from unseen.core.arrays import IntArray, is_frame
 from unseen.core.protocols import Data
 from unseen.data.arrow import warn_of_texts
 from unseen.data.base import ArrayData, Samples, TableData, TextData
+from unseen.data.columns import HEAD
 from unseen.data.files import (
     Files,
     Watch,
@@ -33,6 +34,7 @@ from unseen.data.files import (
 )
 from unseen.data.formats import ARRAYS, BESIDE, Format, OpenFormat, Place, ReaderOptions, Shown
 from unseen.data.frames import FrameFormat, column_of, from_frame
+from unseen.data.images import name_images
 from unseen.data.labels import Labelling, encode_labels, is_missing, name_of, to_numpy
 from unseen.data.provenance import note, provenance_of, warn_if_seen
 from unseen.errors import ArgumentError, DataError, MissingDependencyError, UnknownNameError, some
@@ -127,6 +129,11 @@ def from_values(
         if values.dtype.kind not in "OU":
             raise DataError("X must be (n, d), got one number a sample; X.reshape(-1, 1) makes it one feature")
         texts = values.astype(object)
+        if name_images(map(str, texts[:HEAD])):
+            raise DataError(
+                f"the inputs are names of image files, such as {str(texts[0])!r}; a frame of them is read with "
+                "image='image', as in pandas.DataFrame({'image': list(map(str, X)), 'label': y})"
+            )
         wrong = [row for row, text in enumerate(texts) if not isinstance(text, str)]
         if wrong:
             raise DataError(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Tests of a column's type, one of which holds.
 NUMBER = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
 TEXT = (pa.types.is_string, pa.types.is_large_string)
+BYTES = (pa.types.is_binary, pa.types.is_large_binary)
 LIST = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 _TIME = (pa.types.is_date, pa.types.is_timestamp, pa.types.is_time, pa.types.is_duration)
 WORD = (*TEXT, pa.types.is_boolean, pa.types.is_dictionary)

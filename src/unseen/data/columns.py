@@ -5,12 +5,12 @@ The formats of parquet, CSV, frames and Hugging Face data sets derive from `Tabl
 
 from __future__ import annotations
 
-import json
 import shlex
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.protocols import Data
 from unseen.data.arrow import (
+    BYTES,
     CATEGORY,
     NUMBER,
     TEXT,
@@ -40,8 +41,8 @@ from unseen.data.arrow import (
 )
 from unseen.data.base import ArrayData, Samples, TableData, TextData, warn_of_rounding
 from unseen.data.decoding import ImageSource, is_image
-from unseen.data.formats import COLUMNS, IMAGES, Format
-from unseen.data.images import SUFFIXES, open_images
+from unseen.data.formats import COLUMNS, IMAGES, Format, features_of
+from unseen.data.images import name_images, open_images
 from unseen.data.labels import OWN_LOOP, Labelling, count_rows, encode_labels
 from unseen.data.shards import ShardedVectors
 from unseen.errors import ArgumentError, DataError, some, warn
@@ -67,6 +68,7 @@ class TableFormat(Format):
         rows: int64 (n,), the rows of the split.
         days: the features that are dates, as float64 (n,) days since 1970-01-01, once it is open.
         beside: arrays in place of columns, as `encode_labels` takes them.
+        folder: where relative names of image files start; None is the working directory.
         like: the training set, if this is a test set: its columns are those of the training set, and numbers without
             gaps are a table, too, where those of the training set have gaps.
     """
@@ -79,6 +81,7 @@ class TableFormat(Format):
     rows: IntArray
     days: Mapping[str, FloatArray] = MappingProxyType({})
     beside: Mapping[str, Any] = MappingProxyType({})
+    folder: Path | None = None
     like: Data | None = None
 
     @property
@@ -101,6 +104,19 @@ class TableFormat(Format):
     def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> ShardedVectors | None:
         """Return the vectors in these columns if they stay in the files; None, the default, reads them into memory."""
         return None
+
+    def whole(self) -> pa.Table:
+        """Return all columns of all rows."""
+        return self.read(self.schema.names)
+
+    def by_name(self, rows: IntArray) -> pa.Table | None:
+        """Return these rows with full names of image files; None where images are not named by a column of text."""
+        image = self.reading.image
+        if self.label_column is None or image is None or not is_any(value_type(self.schema.field(image).type), TEXT):
+            return None
+        table = self.whole().take(rows)
+        names = [name and str(Path(self.folder or "", name).absolute()) for name in table.column(image).to_pylist()]
+        return table.set_column(table.schema.get_field_index(image), image, pa.array(names, pa.string()))
 
     @property
     def label_column(self) -> str | None:
@@ -128,6 +144,13 @@ class TableFormat(Format):
             raise ArgumentError(
                 f"label= must name the column of labels{likely_label(self)}; numbers to predict are named by target="
             )
+        if self.reading.image is not None:
+            field = self.schema.field(self.reading.image)
+            if not is_image(field) and not is_any(value_type(field.type), (*TEXT, *BYTES)):
+                raise DataError(
+                    f"column {field.name!r} must hold images or names of image files, such as 'photos/7.png', but it "
+                    f"has type {field.type}"
+                )
         if self.reading.image is not None or self.reading.text or self.reading.wanted:
             return self.reading.image
         return next((name for name in names if name not in self.not_inputs and is_image(self.schema.field(name))), None)
@@ -267,7 +290,7 @@ class TableFormat(Format):
         texts = [name for name in names if is_any(self.schema.field(name).type, TEXT)]
         for name, column in zip(texts, self.head(texts).columns if texts else (), strict=True):
             entries = column.drop_null().to_pylist()
-            if not entries or not all(entry.lower().endswith(SUFFIXES) for entry in entries):
+            if not name_images(entries):
                 continue
             holds = f"column {name!r} holds names of image files, such as {entries[0]!r}"
             if name in wanted:
@@ -345,9 +368,9 @@ def likely_label(source: TableFormat) -> str:
 def _class_names(schema: pa.Schema, label: str) -> list[str] | None:
     """Read the class names that Hugging Face stores in the metadata of the schema."""
     try:
-        about = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label]
+        about = features_of(schema)[label]
         names = about["names"] if about["_type"] == "ClassLabel" else None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError):
         return None
     return None if names is None else list(map(str, names))
 

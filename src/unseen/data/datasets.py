@@ -23,7 +23,7 @@ from unseen.data.base import ArrayData, Hashes, Samples, blocks, hash_rows
 from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, check_text, refuse_token_ids
 from unseen.data.decoding import ColumnImages, Pixels, is_deep, note_on_black, pixels, with_files
 from unseen.data.files import Watch
-from unseen.data.formats import BESIDE, IMAGES, IN_ONE_SPLIT, Format, Place, ReaderOptions
+from unseen.data.formats import BESIDE, IMAGES, IN_ONE_SPLIT, Format, Place, ReaderOptions, with_images
 from unseen.data.images import ImageData
 from unseen.data.labels import OWN_LOOP, Labelling, encode_labels, to_numpy
 from unseen.errors import ArgumentError, DataError, UnknownNameError, import_optional, some
@@ -56,7 +56,8 @@ class HuggingFaceFormat(TableFormat):
         if (getattr(ds, "format", None) or {}).get("type") == "custom":
             self.notes += ("the data set's own transform is left out: samples are read as they are stored",)
         self._arrow = ds.with_format("arrow")
-        self.schema = self.stored_schema = ds.features.arrow_schema
+        self.schema = ds.features.arrow_schema
+        self.stored_schema = with_images(self.schema, self.reading.image)
 
     def loaded(self, source: Any) -> Any:
         """Return the data set of the library."""
@@ -95,7 +96,7 @@ class HuggingFaceFormat(TableFormat):
     def stored(self, rows: IntArray) -> Iterator[pa.Table]:
         """Yield these rows with all columns; files that are only named are read in."""
         for start in range(0, len(rows), PIECE_ROWS):
-            yield with_files(self._arrow[rows[start : start + PIECE_ROWS].tolist()], self.schema)
+            yield with_files(self._arrow[rows[start : start + PIECE_ROWS].tolist()], self.stored_schema)
 
 
 class SavedFormat(HuggingFaceFormat):
@@ -244,10 +245,11 @@ def from_dataset(ds: Any, **options: Unpack[ReaderOptions]) -> Samples:
     Args:
         ds: the data set.
         **options: `x` and `label` of `ReadOptions`, the keys if items are dictionaries, by default the only ones with a
-            usual name; `ids` and `groups`; `class_names`, by default those in `ds.classes`, if there are any and labels
-            are their numbers; for Pillow images `image_size`, without which all must have one size, and `mode`;
-            `memory_limit`: images of larger data are read again whenever they are taken; `workers`: processes of
-            torch's `DataLoader` that read such larger data, 0 without torch.
+            usual name; `ids` and `groups`; `class_names`, by default those in `ds.classes`, or of what a `Subset` or a
+            `ConcatDataset` is made of, if there are any and labels are their numbers; for Pillow images `image_size`,
+            without which all must have one size, and `mode`; `memory_limit`: images of larger data are read again
+            whenever they are taken; `workers`: processes of torch's `DataLoader` that read such larger data, 0 without
+            torch.
 
     Raises:
         DataError: samples of several shapes, items that are no pair, a data set that gives different samples each
@@ -302,9 +304,12 @@ class _Reader:
         elif self.requested != (None, None):
             raise ArgumentError(f"x= and label= are keys of dictionaries, but ds[{row}] is a {type(item).__name__}")
         if not isinstance(item, (tuple, list)) or len(item) != 2:
+            count = f" of {len(item)}" if isinstance(item, (tuple, list)) else ""
             raise DataError(
-                f"ds[{row}] must be a pair (x, y), got {type(item).__name__}; wrap the data set to give pairs"
+                f"ds[{row}] must be a pair (x, y), got {type(item).__name__}{count}; wrap the data set to give pairs"
             )
+        if item[0] is None:
+            raise DataError(f"ds[{row}] has no inputs, but None; leave out such samples, as by Subset(ds, rows)")
         return item[0], item[1]
 
     def read(self, row: int) -> tuple[Any, Any]:
@@ -378,14 +383,24 @@ def _note_on_keys(unused: Sequence[Any]) -> tuple[str, ...]:
 
 
 def _encode_labels(ds: Any, labels: Sequence[Any], *, class_names: Any, **about: Any) -> Labelling:
-    """Encode labels; if they are numbers of the classes in `ds.classes`, with these class names."""
+    """Encode labels; if they are numbers of the classes of `_classes_of`, with these class names."""
     raw = to_numpy(labels)
-    own = getattr(ds, "classes", None)
+    own = _classes_of(ds)
     if class_names is None and isinstance(own, (list, tuple)) and raw.dtype.kind in "iu" and raw.ndim == 1:
         names = [name for name in own if isinstance(name, str)]
         if len(set(names)) == len(own) and 0 <= raw.min() <= raw.max() < len(own):
             class_names = names
     return encode_labels(raw, class_names=class_names, **about)
+
+
+def _classes_of(ds: Any) -> Any:
+    """Return the attribute `classes` of a data set, or of what a `Subset` or `ConcatDataset` is made of; else None."""
+    own = getattr(ds, "classes", None)
+    if own is not None:
+        return own
+    parts = [ds.dataset] if hasattr(ds, "indices") and hasattr(ds, "dataset") else getattr(ds, "datasets", ())
+    found = [_classes_of(part) for part in parts]
+    return found[0] if found and all(one == found[0] for one in found) else None
 
 
 def _stack(samples: Sequence[Any], rows: Sequence[int] | IntArray | None = None) -> npt.NDArray[Any]:

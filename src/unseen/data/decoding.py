@@ -29,7 +29,7 @@ from PIL import Image, UnidentifiedImageError
 
 from unseen.core.arrays import IntArray
 from unseen.data.base import Hashes, hash_items
-from unseen.data.files import why_unreadable
+from unseen.data.files import escape, why_unreadable
 from unseen.errors import DataError
 
 Encoded: TypeAlias = bytes | Path | None  # the content of a file, its path, or no image
@@ -69,8 +69,13 @@ class ImageSource(ABC):
         """Return the encoded images of these rows, in a form that is cheap to send to a worker process."""
 
     def name(self, row: int) -> str:
-        """Return the name of an image, for messages."""
-        return f"row {int(self.places[row])}"
+        """Return the name of an image, for messages: its row, and its file if it has one."""
+        return self.with_file(f"row {int(self.places[row])}", row)
+
+    def with_file(self, name: str, row: int) -> str:
+        """Add to a name the file of the image, if it has one."""
+        image = self.read(np.array([row]))[0]
+        return f"{name}, {escape(image)}" if isinstance(image, Path) else name
 
     def keep(self, rows: IntArray) -> Self:
         """Return a source of these rows only."""
@@ -82,15 +87,15 @@ class ImageSource(ABC):
 class ColumnImages(ImageSource):
     """A column of encoded images: of a table in memory, or the only one of a data set that `datasets` maps."""
 
-    def __init__(self, column: Any) -> None:
+    def __init__(self, column: Any, folder: Path | None = None) -> None:
         super().__init__(np.arange(len(column)))
-        self.column = column
+        self.column, self.folder = column, folder
 
     def read(self, rows: IntArray) -> list[Encoded]:
         """Return the encoded bytes, or paths if the column holds only these."""
         places, column = self.places[rows], self.column
         taken = column.take(places) if isinstance(column, pa.ChunkedArray) else column[places.tolist()].column(0)
-        return [encoded(value) for value in taken.to_pylist()]
+        return [encoded(value, self.folder) for value in taken.to_pylist()]
 
 
 def is_image(field: pa.Field) -> bool:
@@ -98,27 +103,27 @@ def is_image(field: pa.Field) -> bool:
     return bool(pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
 
 
-def encoded(value: Any) -> Encoded:
-    """Return the bytes of an entry of an image column, or else its path."""
+def encoded(value: Any, folder: Path | None = None) -> Encoded:
+    """Return the bytes of an entry of an image column, or else its path, which may be relative to the folder."""
     content = (value["bytes"] or value.get("path")) if isinstance(value, dict) else value
-    return Path(content) if content and isinstance(content, str) else content or None
+    return Path(folder or "", content) if content and isinstance(content, str) else content or None
 
 
-def with_files(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def with_files(table: pa.Table, schema: pa.Schema, folder: Path | None = None) -> pa.Table:
     """Cast a table, and read in the files that columns of images only name, as they may be missing later."""
     for at, field in enumerate(schema):
         if is_image(field):
-            column = [_read_named(value) for value in table.column(at).to_pylist()]
+            column = [_read_named(value, folder) for value in table.column(at).to_pylist()]
             table = table.set_column(at, field, pa.array(column, field.type))
     return table.cast(schema)
 
 
-def _read_named(value: Any) -> dict[str, Any] | None:
+def _read_named(value: Any, folder: Path | None) -> dict[str, Any] | None:
     """Return an entry of an image column with its bytes."""
     entry: dict[str, Any] | None = {"bytes": None, "path": value} if isinstance(value, str) else value
     if entry is None or entry["bytes"] is not None or not entry.get("path"):
         return entry
-    path = Path(entry["path"])
+    path = Path(folder or "", entry["path"])
     try:
         return {**entry, "bytes": path.read_bytes(), "path": path.name}
     except OSError as error:

@@ -28,6 +28,7 @@ from unseen.core.arrays import IntArray
 from unseen.core.checks import at_least, is_number, one_of
 from unseen.core.machine import count_cores, total_memory
 from unseen.core.protocols import Data
+from unseen.data.arrow import TEXT, is_any, value_type
 from unseen.data.base import blocks
 from unseen.data.decoding import ImageSource, upright
 from unseen.data.files import Files, is_folder, is_url, walk, why_unreadable
@@ -415,9 +416,27 @@ def with_features(schema: pa.Schema, classes: Mapping[str, Sequence[str]]) -> pa
     >>> json.loads(about)["info"]["features"]["label"]
     {'names': ['cat', 'dog'], '_type': 'ClassLabel'}
     """
-    features: dict[str, Any] = {name: {"names": list(names), "_type": "ClassLabel"} for name, names in classes.items()}
+    features: dict[str, Any] = features_of(schema)
+    features |= {name: {"names": list(names), "_type": "ClassLabel"} for name, names in classes.items()}
     features |= {field.name: {"_type": "Image"} for field in schema if field.type == IMAGE}
     return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+
+
+def features_of(schema: pa.Schema) -> dict[str, Any]:
+    """Read what Hugging Face keeps of the columns in the metadata of the schema; empty if there is nothing."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return features if isinstance(features, dict) else {}
+
+
+def with_images(schema: pa.Schema, column: str | None) -> pa.Schema:
+    """Return the schema with a column of names of image files as one of images, which exports read in."""
+    at = -1 if column is None else schema.get_field_index(column)
+    if at < 0 or not is_any(value_type(schema.field(at).type), TEXT):
+        return schema
+    return with_features(schema.set(at, pa.field(column, IMAGE)), {})
 
 
 _ROW_BYTES = 256  # of text and tables, guessed

@@ -48,7 +48,7 @@ class LoadedFormat(TableFormat):
 
     def images(self, name: str) -> ColumnImages:
         """Return the encoded images of a column."""
-        return ColumnImages(self.table.column(name))
+        return ColumnImages(self.table.column(name), self.folder)
 
     @cached_property
     def _with_ids(self) -> pa.Table | None:
@@ -59,6 +59,10 @@ class LoadedFormat(TableFormat):
         if self.reading.id is None and "id" not in table.column_names and not np.array_equal(ids, np.arange(len(ids))):
             table = table.append_column("id", pa.array(ids.tolist()))
         return pa.table([decode_dictionary(column) for column in table.columns], table.column_names)
+
+    def whole(self) -> pa.Table:
+        """Return all columns, with the ids where no column has them."""
+        return super().whole() if self._with_ids is None else self._with_ids
 
     @cached_property
     def stored_schema(self) -> pa.Schema:
@@ -74,7 +78,7 @@ class LoadedFormat(TableFormat):
             yield from super().stored(rows)
             return
         for start in range(0, len(rows), PIECE_ROWS):
-            yield with_files(self._with_ids.take(rows[start : start + PIECE_ROWS]), self.stored_schema)
+            yield with_files(self._with_ids.take(rows[start : start + PIECE_ROWS]), self.stored_schema, self.folder)
 
 
 class FrameFormat(LoadedFormat):
@@ -279,11 +283,7 @@ class CsvFormat(LoadedFormat):
         super().__init__(source, **given)
         path = check_readable(Path(source))
         table, notes = self.parse(path)
-        image, folder = self.reading.image, path.absolute().parent
-        at = -1 if image is None else table.schema.get_field_index(image)
-        if at >= 0 and pa.types.is_string(table.column(at).type):  # paths of images are relative to the folder
-            names = [None if name is None else str(folder / name) for name in table.column(at).to_pylist()]
-            table = table.set_column(at, image, pa.array(names, pa.string()))
+        self.folder = path.absolute().parent
         self.files = stamp(path.parent, [path.name])
         self.hold(table, str(path))
         kinds: dict[str, list[str]] = {}

@@ -329,6 +329,13 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # the list of torchvision
 OTHER_IMAGES = (".gif", ".jfif", ".jpe", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".tga")
 
+
+def name_images(entries: Iterable[str]) -> bool:
+    """Tell whether there are entries, and all of them are names of image files."""
+    names = list(entries)
+    return bool(names) and all(name.lower().endswith(SUFFIXES) for name in names)
+
+
 _PIECE_BYTES = 64 << 20  # bytes of files in one table
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 

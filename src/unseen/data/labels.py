@@ -76,8 +76,8 @@ def encode_labels(
     """Check labels or targets, whichever is given, and encode them; of targets, number their bins as labels.
 
     Labels that are integers 0..C-1 are kept; others are numbered in sorted order, and their names are in `class_names`.
-    A label -1 often means that there is no label; so it is refused, except in {-1, 1} and {-1, 0, 1}. `n` is the number
-    of inputs, which must match. `name` is that of the labels or targets, for messages.
+    A label -1 or -100 often means that there is no label; so it is refused, except in {-1, 1} and {-1, 0, 1}. `n` is
+    the number of inputs, which must match. `name` is that of the labels or targets, for messages.
 
     >>> encode_labels(["cat", "ant", "cat"]).labels.tolist(), encode_labels(["cat", "ant", "cat"]).class_names
     ([1, 0, 1], ('ant', 'cat'))
@@ -291,12 +291,13 @@ def _encode(
     own = np.array(values.tolist()) if raw.dtype.kind == "O" else values
     notes: tuple[str, ...] = ()
     if raw.dtype.kind in "iu":
-        # A label -1 often means that there is none, but not in {-1, 1} and {-1, 0, 1}.
-        if values[0] == -1 and values[-1] != 1:
-            outside = np.flatnonzero(raw == -1)
+        # A label -1 often means that there is none, but not in {-1, 1} and {-1, 0, 1}; so does torch's -100.
+        lowest = int(values[0])
+        if lowest in (-1, -100) and values[-1] != -lowest and (values[1:2] >= 0).all():
+            outside = np.flatnonzero(raw == lowest)
             raise DataError(
-                f"{name} must not be negative, but is -1 in {count_rows(outside)}; -1 often means no label: drop "
-                f"these rows; if it is a class, make text of all labels: {_in_code(name)}.astype(str)"
+                f"{name} must not be negative, but is {lowest} in {count_rows(outside)}; {lowest} often means no "
+                f"label: drop these rows; if it is a class, make text of all labels: {_in_code(name)}.astype(str)"
             )
         if values[0] != 0 or values[-1] != len(values) - 1:
             notes = (f"labels {some(names)} are numbered 0..{len(names) - 1} in this order",)

@@ -80,6 +80,8 @@ class Storage(ABC):
         notes: notes on files that were left out.
     """
 
+    folder: Path | None = None  # where it is on this machine
+
     def __init__(self, root: str, states: dict[str, State], *, single: bool, notes: Sequence[str] = ()) -> None:
         self.root, self.states, self.single, self.notes = root, states, single, tuple(notes)
         self._last, self._looked = "", 0.0
@@ -146,10 +148,12 @@ class Storage(ABC):
 class LocalStorage(Storage):
     """Local files, by their names in a folder; npy files are memory maps, the last of which stay open."""
 
+    folder: Path
+
     def __init__(self, root: Path, names: Iterable[str], *, single: bool = False, notes: Sequence[str] = ()) -> None:
-        self._folder = root.resolve()
+        self.folder = root.resolve()
         self._maps: OrderedDict[str, npt.NDArray[Any]] = OrderedDict()
-        states = {name: _local_state(check_readable(self._folder / name)) for name in names}
+        states = {name: _local_state(check_readable(self.folder / name)) for name in names}
         super().__init__(str(root), states, single=single, notes=notes)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -160,18 +164,18 @@ class LocalStorage(Storage):
         states = {}
         for name in names:
             with suppress(OSError):
-                states[name] = _local_state(self._folder / name)
+                states[name] = _local_state(self.folder / name)
         return states
 
     def opened(self, name: str) -> AbstractContextManager[Path]:
         """Return the path."""
-        return nullcontext(self._folder / name)
+        return nullcontext(self.folder / name)
 
     def rows(self, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
         """Yield memory maps."""
         for name in names:
             if name not in self._maps:
-                self._maps[name] = read_npy(self._folder / name)
+                self._maps[name] = read_npy(self.folder / name)
                 if len(self._maps) > _MAPS:
                     self._maps.popitem(last=False)
             yield self._maps[name]

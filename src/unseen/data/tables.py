@@ -24,8 +24,8 @@ from unseen.core.arrays import IntArray
 from unseen.data.arrow import is_list, plain_schema, without_views
 from unseen.data.base import Samples
 from unseen.data.columns import TableFormat, check_text, matrix, refuse_twice
-from unseen.data.decoding import Encoded, ImageSource, encoded
-from unseen.data.formats import Place, ReaderOptions
+from unseen.data.decoding import Encoded, ImageSource, encoded, with_files
+from unseen.data.formats import Place, ReaderOptions, with_images
 from unseen.data.labels import Labelling
 from unseen.data.shards import ShardedVectors, VectorSource
 from unseen.data.storage import Storage, storage_of
@@ -260,7 +260,9 @@ class ParquetFormat(TableFormat):
         self.names = names if self.storage.single else _select_split(names, self.reading.split)
         self.files = self.storage.stamp(self.names)
         self.groups = RowGroups(self.storage, self.names, self.kept_as_text)
-        self.schema = self.stored_schema = self.groups.schema
+        self.schema = self.groups.schema
+        self.folder = self.storage.folder
+        self.stored_schema = with_images(self.schema, self.reading.image)
         self.notes = self.storage.notes
         self.rows = np.arange(self.groups.starts[-1])
         if "split" in self.schema.names or not by_shard:
@@ -290,7 +292,7 @@ class ParquetFormat(TableFormat):
 
     def images(self, name: str) -> ParquetImages:
         """Return the encoded images of a column, read by row groups."""
-        return ParquetImages(self.groups, name, self.rows, self._cache_bytes)
+        return ParquetImages(self.groups, name, self.rows, self._cache_bytes, self.folder)
 
     def vectors(self, names: Sequence[str], labelled: Labelling, **about: Any) -> ShardedVectors | None:
         """Return the vectors in these columns, read by row groups; None if they fit in the limit or have gaps."""
@@ -306,7 +308,8 @@ class ParquetFormat(TableFormat):
         group_of = self.groups.of(places)
         for group in np.unique(group_of).tolist():
             table = self.groups.read(group, self.schema.names, schema=self.schema)
-            yield table.take(places[group_of == group] - self.groups.starts[group])
+            table = table.take(places[group_of == group] - self.groups.starts[group])
+            yield table if self.stored_schema is self.schema else with_files(table, self.stored_schema, self.folder)
 
 
 def from_parquet(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
@@ -315,9 +318,10 @@ def from_parquet(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
     Columns in the names of folders, as `label=a/split=train/1.parquet`, are read as in `pyarrow.dataset`.
 
     The inputs are detected unless `image`, `text` or `features` is given. If there is a column of images (a struct of
-    bytes and path), it is used. Otherwise all columns that have no other role are features. One column of text is text;
-    one column of lists of numbers is an embedding; columns of numbers without missing entries are vectors, float32;
-    anything else is a table, with None for missing entries and NaN.
+    bytes and path), it is used; a column of text that `image` names holds paths of images, from the folder of the file.
+    Otherwise all columns that have no other role are features. One column of text is text; one column of lists of
+    numbers is an embedding; columns of numbers without missing entries are vectors, float32; anything else is a table,
+    with None for missing entries and NaN.
 
     Columns that number the rows or hold nothing are left out unless `features` names them; docs/data.md says which
     count as row numbers. The notes say which columns are used, and why others are left out.
@@ -342,9 +346,9 @@ def from_parquet(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
 class ParquetImages(ImageSource):
     """A column of encoded images, read by row groups; those read last are cached up to `cache_bytes`."""
 
-    def __init__(self, groups: RowGroups, column: str, rows: IntArray, cache_bytes: int) -> None:
+    def __init__(self, groups: RowGroups, column: str, rows: IntArray, cache_bytes: int, folder: Path | None) -> None:
         super().__init__(rows)
-        self.groups, self.column, self.cache_bytes = groups, column, cache_bytes
+        self.groups, self.column, self.cache_bytes, self.folder = groups, column, cache_bytes, folder
         self._cache: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -358,12 +362,12 @@ class ParquetImages(ImageSource):
         for group in np.unique(group_of):
             column = self._group(int(group))
             for at in np.flatnonzero(group_of == group):
-                images[at] = encoded(column[int(places[at] - self.groups.starts[group])].as_py())
+                images[at] = encoded(column[int(places[at] - self.groups.starts[group])].as_py(), self.folder)
         return images
 
     def name(self, row: int) -> str:
-        """Return row and file, for messages."""
-        return self.groups.name(int(self.places[row]))
+        """Return row and file, for messages, and the file of the image if it has one."""
+        return self.with_file(self.groups.name(int(self.places[row])), row)
 
     def _group(self, group: int) -> pa.ChunkedArray:
         if group not in self._cache:

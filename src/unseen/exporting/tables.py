@@ -26,6 +26,7 @@ from unseen.core.checks import one_of
 from unseen.core.files import mapped, replace_file
 from unseen.core.table import ScoreTable
 from unseen.data.arrow import is_any
+from unseen.data.columns import TableFormat
 from unseen.data.datasets import HuggingFaceFormat
 from unseen.data.frames import CsvFormat, layout_of
 from unseen.engine.runs.directory import results_of
@@ -83,10 +84,12 @@ _NOT_IN_CSV = (
 def to_csv(request: ExportRequest, out: Path) -> None:
     """Write one CSV file with the kept rows, in the order of the data set, and all its columns.
 
-    Rows of a CSV file are copied as they are written there, down to quotes and zeros in front. Columns of images, lists
-    or other nested values are refused, since CSV has no form for them.
+    Rows of a CSV file are copied as they are written there, down to quotes and zeros in front. Names of image files are
+    written in full. Columns of images, lists or other nested values are refused, since CSV has no form for them.
     """
-    source, schema = request.source, request.source.stored_schema
+    source = request.source
+    named = source.by_name(request.rows) if isinstance(source, TableFormat) else None
+    schema = source.stored_schema if named is None else named.schema
     if nested := [field.name for field in schema if is_any(field.type, _NOT_IN_CSV)]:
         raise ArgumentError(f"CSV has no form for the columns {some(nested)}; to='parquet' keeps all columns")
 
@@ -98,7 +101,7 @@ def to_csv(request: ExportRequest, out: Path) -> None:
             request.report_done(len(request.rows))
             return
         with pyarrow.csv.CSVWriter(file, schema) as writer:
-            for table in request.tables():
+            for table in request.tables() if named is None else [named]:
                 writer.write_table(table)
 
     replace_file(out, write)
