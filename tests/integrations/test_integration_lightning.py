@@ -173,6 +173,11 @@ class Forgetful(Lit):
         pass
 
 
+class Losing(Lit):
+    def validation_step(self, batch, _):
+        return super().validation_step(batch, _).mean()
+
+
 class Silent(Lit):
     """Returns nothing from validation_step."""
 
@@ -216,6 +221,7 @@ class Plateau(Lit):
         (lambda: Lit(5), None, {}, {}, unseen.ArgumentError, r"must have shape \(7, 3\), got \(7, 5\)"),
         (Forgetful, None, {}, {}, unseen.ArgumentError, "but its Forgetful is in training mode"),
         (Silent, None, {}, {}, unseen.ArgumentError, "validation_step must return the logits"),
+        (Losing, None, {}, {}, unseen.ArgumentError, "validation_step must return the logits"),
         (Probable, None, {}, {}, unseen.ArgumentError, "but these are probabilities"),
         (Plateau, None, {}, {}, unseen.ExposureError, "ReduceLROnPlateau looks at 'val_loss'"),
     ],

@@ -118,6 +118,7 @@ def test_asking_about_what_was_trained_on():
         (torch.full((8, 3), 0.0).softmax(1), "must give logits, but these are probabilities"),
         (None, "must give logits, got NoneType"),
         (0.7, "must give logits, got float"),
+        (torch.tensor(0.7), "must give logits, got a single number, such as a loss"),
     ],
 )  # fmt: skip
 def test_outputs_that_are_no_logits_are_refused(logits, message):

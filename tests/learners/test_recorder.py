@@ -134,6 +134,8 @@ def test_the_wrong_thing_at_the_wrong_time():
         ((fit.unseen,), "needs logits=, loss= or grad_norm=, got none"),
         ((fit.unseen, LOGITS), rf"logits must have one entry for each of the {m} ids, got shape \(24, 3\)"),
         ((fit.unseen, np.zeros((m, C + 1))), rf"must have shape \({m}, 3\), got \({m}, 4\)"),
+        ((fit.unseen, {"logits": LOGITS}), "for each of the .* ids, got dict; pass its entry 'logits'$"),
+        ((fit.unseen, 0.5), r"for each of the .* ids, got shape \(\)$"),
         ((fit.unseen[[0, 0]], LOGITS[:2]), "ids must name each sample once, but "),
         (([fit.unseen], LOGITS[:1]), r"ids must be one-dimensional, \(m,\), got shape \(1, 8\)"),
     ]:
@@ -450,7 +452,7 @@ def test_probabilities_of_half_precision_are_told_too():
         (LABELS % 2, LOGITS[:, 0], r"got \(8,\); a single output z stands for the logits 0 and z: torch.stack"),
         (LABELS % 2, LOGITS[:, :1], r"got \(8, 1\); a single output z stands for"),
         (LABELS, LOGITS.argmax(1), r"got \(8,\); they have a column for each class, and are not the predicted class"),
-        (np.where(LABELS == 2, -100, LABELS), LOGITS[:, :2], r"got \(8, 2\); the labels hold the classes -100, 0, 1"),
+        (np.where(LABELS == 2, 255, LABELS), LOGITS[:, :2], r"got \(8, 2\); the labels hold the classes 0, 1, 255"),
         (LABELS % 2, LOGITS, r"got \(8, 3\); if the data lacks some classes of the model, pass classes="),
     ],
 )  # fmt: skip

@@ -91,7 +91,7 @@ class _LightningHooks:
     ) -> None:
         if not self._watch.is_training or dataloader_idx != self._loader:
             return
-        if find_logits(outputs) is None:
+        if not getattr(find_logits(outputs), "shape", ()):  # nothing, or the loss alone
             raise ArgumentError("validation_step must return the logits, or a dict with them as 'logits'")
         self._watch.add_batch(outputs, pl_module, batch=batch)
 

@@ -565,6 +565,8 @@ def check_shape_of_logits(shape: tuple[int, ...], m: int, class_names: Sequence[
 def _check_values(name: str, value: Array, m: int) -> Array:
     array = dense(value, name) if is_tensor(value) else to_numpy(value, name)
     if array.ndim < 1 or len(array) != m:
-        raise ArgumentError(f"{name} must have one entry for each of the {m} ids, got shape {tuple(array.shape)}")
+        got = f"shape {tuple(array.shape)}" if array.dtype != object else type(value).__name__
+        remedy = f"; pass its entry {name!r}" if hasattr(value, "keys") or hasattr(value, name) else ""
+        raise ArgumentError(f"{name} must have one entry for each of the {m} ids, got {got}{remedy}")
     check_real(array, name)
     return array

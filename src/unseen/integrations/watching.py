@@ -278,8 +278,9 @@ class TrainingWatch:
         check_evaluation_mode(model)
         self._model = model
         logits = find_logits(output)
-        if not hasattr(logits, "shape"):
-            raise ArgumentError(f"an evaluation must give logits, got {type(logits).__name__}")
+        if not getattr(logits, "shape", ()):
+            got = "a single number, such as a loss" if hasattr(logits, "shape") else type(logits).__name__
+            raise ArgumentError(f"an evaluation must give logits, got {got}")
         if self.ids is None:
             rows = self._order[self._served : self._served + len(logits)]
             self._served += len(rows)
