@@ -201,7 +201,9 @@ def test_unreadable_images_are_all_named_and_can_be_skipped(folder):
         assert data.ids.tolist() == ["cat/10.png", "dog/z.png", "dog/deep/a.png"]
         assert data.labels.tolist() == [0, 1, 1]
         np.testing.assert_array_equal(everything(data), np.stack([picture(2), picture(2), picture(3)]))
-        assert data.notes[-1].startswith("2 images dropped that cannot be read: cat/2.png")
+        assert data.notes[-1].startswith(
+            "2 images dropped that cannot be read, so rows are counted without them: cat/2.png"
+        )
         assert data.duplicate_groups().tolist() == [0, 0, 2]
 
 

@@ -116,6 +116,18 @@ def test_hidden_files_are_left_out_at_every_depth_and_counted(photos, table):
     assert pa.dataset.dataset(table).count_rows() == len(data)
 
 
+def test_images_are_named_by_cameras(photos):
+    """As in torchvision, so that rows are the same; a folder that begins so is none of its images."""
+    for name in ("_MG_0001.png", "deep/_DSC2.png", "_other/_3.png", "._MG_0001.png"):
+        write_folder(photos / "cat", {name: picture(len(name))})
+    (photos / "cat" / "_notes.txt").write_text("")
+    (photos / "cat" / "_folder.png").mkdir()
+    data = from_folder(photos)
+    assert data.ids.tolist()[6:8] == ["cat/_MG_0001.png", "cat/deep/_DSC2.png"]
+    assert len(data) == 14
+    assert data.notes[0] == "left out, as hidden: 4 files or folders whose names begin with '.' or '_'"
+
+
 def test_a_hidden_file_that_is_named_is_read(table):
     (table / "a.parquet").rename(table / "_a.parquet")
     assert len(resolve(table / "_a.parquet")) == 3
@@ -163,7 +175,9 @@ def test_what_is_no_file_is_refused_by_name_or_skipped(photos):
     for options in ({}, {"memory_limit": 100}):
         data = from_folder(photos, on_error="skip", **options)
         assert len(data) == 12
-        assert data.notes[-1].startswith("5 images dropped that cannot be read: cat/lost.png")
+        assert data.notes[-1].startswith(
+            "5 images dropped that cannot be read, so rows are counted without them: cat/lost.png"
+        )
 
 
 @pytest.mark.parametrize("name", ["p.parquet", "p.npz", "p.npy", "p", "sub/p.parquet"])

@@ -224,7 +224,7 @@ def after(make: Callable[..., Path], change: Callable[[Path], object], *argument
 
 
 def hidden_images(source: Path) -> None:
-    for name in ("cat/.ipynb_checkpoints/0-checkpoint.png", "dog/_1.png", "._junk/2.png"):
+    for name in ("cat/.ipynb_checkpoints/0-checkpoint.png", "dog/_thumbs/1.png", "._junk/2.png"):
         (source / name).parent.mkdir(exist_ok=True)
         (source / name).write_bytes((source / "cat" / "0.png").read_bytes())
 

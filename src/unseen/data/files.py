@@ -62,8 +62,10 @@ class Walk:
         return notes
 
 
-def walk(root: Path, *, deep: bool = True) -> Walk:
+def walk(root: Path, *, deep: bool = True, photos: tuple[str, ...] = ()) -> Walk:
     """List the files of a folder, or of all folders below it, through links too.
+
+    Files with one of the endings `photos` may begin with `_`, as cameras name them: `_MG_0001.JPG`.
 
     Real folders come before links to folders. So if a folder can be reached twice, the link is left out. Folders that
     may not be read, or whose names are not UTF-8, are refused.
@@ -83,7 +85,8 @@ def walk(root: Path, *, deep: bool = True) -> Walk:
             found.folders.append(name)
         for entry in entries:
             below = f"{name}/{entry.name}" if name else entry.name
-            if entry.name.startswith(_HIDDEN):
+            photo = entry.name.startswith("_") and entry.name.lower().endswith(photos) and not is_folder(entry)
+            if entry.name.startswith(_HIDDEN) and not photo:
                 found.hidden += 1
             elif entry.name in _OF_SYSTEMS:
                 found.systems.append(below)

@@ -258,7 +258,7 @@ def _refuse_or_skip(source: ImageSource, broken: Sequence[tuple[int, str]], opti
         raise DataError(f"{images} cannot be read: {named}; repair or remove them, or drop them with on_error='skip'")
     if len(broken) == len(source):
         raise DataError(f"the data set is empty: none of its images can be read: {named}")
-    return f"{images} dropped that cannot be read: {named}"
+    return f"{images} dropped that cannot be read, so rows are counted without them: {named}"
 
 
 class ProxyFile:
@@ -412,9 +412,9 @@ def from_folder(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
     """Open a folder that holds one folder a class, with images at any depth.
 
     Classes are the sorted names of the folders, samples are ordered as in torchvision's `ImageFolder`, and ids are
-    paths relative to `path`, with `/`. Files of other types than it reads are left out, and so are files and folders at
-    any depth whose names begin with `.` or `_`; a note counts them, and a warning names images among them, such as
-    `.gif`. A folder or an image is read once, however many links lead to it.
+    paths relative to `path`, with `/`. Files of other types than it reads are left out, and so are files whose names
+    begin with `.`, and folders at any depth whose names begin with `.` or `_`; a note counts them, and a warning names
+    images of other types, such as `.gif`. A folder or an image is read once, however many links lead to it.
 
     Every image is read once at opening. Decoding, EXIF orientation and the resize rule: see `unseen.data.decoding`.
 
@@ -432,7 +432,7 @@ def from_folder(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
 
 def _list_images(root: Path) -> tuple[Labelling, list[str]]:
     """List the images of a folder with their labels, before any is read; and note what is left out."""
-    found = walk(root)
+    found = walk(root, photos=SUFFIXES)
     twice = {link: target for link, target in found.again.items() if "/" not in link}
     if twice:
         named = [f"{link} is {target or 'the folder itself'}" for link, target in twice.items()]
