@@ -1,6 +1,8 @@
 """Score tables and coresets: what they compute, refuse and save."""
 
 import dataclasses
+import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -11,7 +13,7 @@ from scipy import stats
 
 import unseen
 from unseen.core.coreset import Coreset
-from unseen.core.files import read_parquet
+from unseen.core.files import read_parquet, write_parquet
 from unseen.core.table import OWN_COLUMNS, ScoreTable
 
 
@@ -312,3 +314,16 @@ def test_reliability_at_its_ends():
     assert reliability([1.0, 2.0, 3.0], [10.0, 20.0, 70.0]) == pytest.approx(1)
     assert reliability([1.0, 2.0, 3.0], [3.0, 2.0, 1.0]) == pytest.approx(-1)
     assert reliability([1.0, 2.0, 3.0, np.nan], [1.0, 3.0, 2.0, 9.0]) == pytest.approx(2 * 0.5 / 1.5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the threads of a process as Linux shows them")
+def test_a_file_is_read_without_another_thread(tmp_path):
+    """Arrow's threads now and then abort a program that ends at once, as one that refuses what it was asked for."""
+    write_parquet(tmp_path / "a.parquet", {"a": np.arange(3), "b": np.arange(3)}, {"kind": "scores"})
+    code = (
+        "import os, pathlib, sys; from unseen.core.files import read_parquet"
+        "\ncount = lambda: len(os.listdir(sys.argv[2]))"
+        "\nbefore = count(); read_parquet(pathlib.Path(sys.argv[1]), 'scores'); print(count() - before)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a.parquet"), "/proc/self/task"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "0\n"

@@ -107,7 +107,9 @@ def read_parquet(path: Path, kind: str) -> tuple[Named, dict[str, Any]]:
         raise CorruptFileError(f"{path} must be a file, but it is a folder")
     try:
         with path.open("rb") as file:  # Arrow would take "photos:2" for a URI, and reads no name that is not UTF-8
-            table = pq.read_table(file, page_checksum_verification=True)
+            # In one thread: another, which `pq.read_table` leaves, now and then aborts a program that ends at once.
+            parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
+            table = parquet.read(use_threads=False)
         columns = {name: table.column(name).to_numpy() for name in table.column_names}
         text = table.schema.metadata[b"unseen"].decode()
         # The page checksums do not cover the footer, where names, types and metadata are.
