@@ -236,7 +236,14 @@ def test_empty_class_folder_no_classes_and_splits_are_refused(folder, tmp_path):
     with pytest.raises(DataError, match=r"\), but 2 \.gif, 1 \.jfif; convert these, as to \.png, or remove it from"):
         from_folder(folder)
     flat = write_folder(tmp_path / "flat", {"1.png": picture(0)})
-    with pytest.raises(DataError, match="holds no class folders; images must be in one folder a class"):
+    with pytest.raises(DataError, match=r"holds no class folders; images must be in .*/cat/1\.png$"):
+        resolve(flat)
+    (flat / "labels.csv").write_text("file,label\n1.png,cat\n")
+    with pytest.raises(DataError, match=r"no class .*; if labels.csv names images and labels, give .*labels.csv"):
+        resolve(flat)
+    (flat / "images").mkdir()
+    (flat / "1.png").rename(flat / "images" / "1.png")
+    with pytest.raises(DataError, match=r"holds one folder, images, and classes need two; .*; if labels.csv names"):
         resolve(flat)
     splits = write_folder(tmp_path / "splits", {"train/a/1.png": picture(0), "test/a/1.png": picture(0)})
     with pytest.raises(DataError, match=r"look like splits, not classes: test, train; open one: .*train"):

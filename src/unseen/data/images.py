@@ -337,6 +337,7 @@ def name_images(entries: Iterable[str]) -> bool:
 
 
 _PIECE_BYTES = 64 << 20  # bytes of files in one table
+_TABLES = (".csv", ".tsv", ".jsonl")
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 
 
@@ -438,7 +439,7 @@ def _list_images(root: Path) -> tuple[Labelling, list[str]]:
         named = [f"{link} is {target or 'the folder itself'}" for link, target in twice.items()]
         raise DataError(f"class folders must be different folders, but by links {some(named)}; remove one of the names")
     classes = sorted(name for name in found.folders if "/" not in name)
-    _refuse_splits(root, classes)
+    _refuse_splits(root, classes, found.files)
     if found.links:
         images = [name for name in found.files if name.lower().endswith(SUFFIXES)]
         again = drop_repeated_links(root, images)[1]
@@ -490,9 +491,16 @@ def _list_others(names: Iterable[str]) -> str:
     return some([f"{count:,} {kind}" for kind, count in kinds.most_common()])
 
 
-def _refuse_splits(root: Path, classes: Sequence[str]) -> None:
-    if not classes:
-        raise DataError(f"{root} holds no class folders; images must be in one folder a class, as in {root}/cat/1.png")
+def _refuse_splits(root: Path, classes: Sequence[str], files: Sequence[str]) -> None:
+    table = next((name for name in files if "/" not in name and name.lower().endswith(_TABLES)), None)
+    if not classes or (len(classes) == 1 and table is not None):
+        held = f"one folder, {classes[0]}, and classes need two" if classes else "no class folders"
+        hint = ""
+        if table is not None:
+            hint = (
+                f"; if {table} names images and labels, give {root / table} and image= (--image), its column of paths"
+            )
+        raise DataError(f"{root} holds {held}; images must be in one folder a class, as in {root}/cat/1.png{hint}")
     if set(map(str.lower, classes)) <= _SPLITS:
         likely = next((name for name in classes if "train" in name.lower()), classes[0])
         raise DataError(
