@@ -74,8 +74,19 @@ def test_only_the_last_epoch_is_evaluated_where_no_score_reads_another():
     for epoch in range(4):
         record.on_train_epoch_end(model=net, loader=DataLoader(Subset(DATASET, fit.unseen), 10))
         assert len(passes) == (0 if epoch < 3 else 3)
-    with pytest.raises(unseen.ArgumentError, match="announced 4 epochs, but this is number 5"):
+    with pytest.raises(unseen.ArgumentError, match="announced 4 epochs, but this is number 5; call it when each fit"):
         record.on_train_epoch_end(model=net, loader=DataLoader(Subset(DATASET, fit.unseen), 10))
+
+
+def test_what_is_no_loader_is_refused():
+    own = recorder(["el2n"])
+    record, fit = held_out(own), first_fit(own)
+    batches = list(DataLoader(train_part(fit), 8))
+    with pytest.raises(unseen.ArgumentError, match=r"a loader must be one torch\.utils.*, got list; of others"):
+        record.on_train_start(train_loader=batches, epochs=1)
+    record.on_train_start(train_loader=DataLoader(train_part(fit), 8), epochs=1)
+    with pytest.raises(unseen.ArgumentError, match=r"a loader must be one torch.*, got Subset; of others, say by ids="):
+        record.on_train_epoch_end(model=network(), loader=Subset(DATASET, fit.unseen))
 
 
 def named(rows):

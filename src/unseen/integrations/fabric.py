@@ -56,7 +56,7 @@ class HeldOut:
         self._epoch, self._epochs = 0, epochs
         if model is not None:
             self._watch.check_start(model)
-        self._watch.check_training_set(getattr(train_loader, "dataset", None))
+        self._watch.check_training_loader(train_loader)
 
     def on_train_batch_start(self, *, batch: Any) -> None:
         """Check the ids of a training batch; with `ids`, call this before each step."""
@@ -78,7 +78,10 @@ class HeldOut:
         """
         self._epoch += 1
         if self._epoch > self._epochs:
-            raise ArgumentError(f"on_train_start announced {self._epochs} epochs, but this is number {self._epoch}")
+            raise ArgumentError(
+                f"on_train_start announced {self._epochs} epochs, but this is number {self._epoch}; call it when each "
+                "fit begins"
+            )
         if self._epoch == self._epochs or self._watch.every_epoch:
             from unseen.learners.torch.loop import evaluating
 

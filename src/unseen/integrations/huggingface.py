@@ -63,7 +63,7 @@ class _TrainerHooks:
             )
         self._watch.check_start(model, resumed=bool(state.epoch))
         use = "train on torch.utils.data.Subset(dataset, fit.train)"
-        self._watch.check_training_set(train_dataloader.dataset, use=use)
+        self._watch.check_training_loader(train_dataloader, use=use)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         # The Trainer evaluates after on_epoch_end, so the logits of an epoch are recorded when the next one begins.

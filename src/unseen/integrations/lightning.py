@@ -73,7 +73,7 @@ class _LightningHooks:
         if trainer.current_epoch:
             self._watch.begin(epochs=_epochs(trainer), first=trainer.current_epoch + 1)
         self._watch.check_start(pl_module, resumed=trainer.current_epoch > 0)
-        self._watch.check_training_set(trainer.train_dataloader.dataset)
+        self._watch.check_training_loader(trainer.train_dataloader)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         self._watch.check_training_batch(batch)

@@ -72,6 +72,15 @@ def find_rows(dataset: Any, recorder: Recorder, *, use: str) -> IntArray:
     return rows
 
 
+def check_loader(loader: Any) -> None:
+    """Refuse what is no loader of torch, and so does not say which samples it serves."""
+    if not hasattr(loader, "dataset") or not hasattr(loader, "sampler"):
+        raise ArgumentError(
+            f"a loader must be one torch.utils.data.DataLoader, got {type(loader).__name__}; of others, say by ids= "
+            "where a batch holds the ids of its samples"
+        )
+
+
 def check_order(loader: Any) -> None:
     """Refuse an evaluation loader that shuffles, drops the last batch, or deals its samples to several processes."""
     batches = getattr(loader, "batch_sampler", None)
@@ -221,7 +230,13 @@ class TrainingWatch:
         epochs = range(1, max(self.epochs, 3))
         return any(self.recorder.wants(side, epoch, sys.maxsize) for side in SIDES for epoch in epochs)
 
-    def check_training_set(self, dataset: Any, *, use: str = "train on Subset(dataset, fit.train)") -> None:
+    def check_training_loader(self, loader: Any, *, use: str = "train on Subset(dataset, fit.train)") -> None:
+        """Check the data set of a loader, as `check_training_set` does."""
+        if self.ids is None:
+            check_loader(loader)
+            self.check_training_set(loader.dataset, use=use)
+
+    def check_training_set(self, dataset: Any, *, use: str) -> None:
         """Check the data set that the model is trained on; if batches hold ids, `check_training_batch` does it."""
         if self.ids is None:
             self.check_training(find_rows(dataset, self.recorder, use=use))
@@ -257,6 +272,7 @@ class TrainingWatch:
         """Begin an evaluation of a loader, which must serve its samples in order unless its batches hold ids."""
         order = None
         if self.ids is None:
+            check_loader(loader)
             check_order(loader)
             order = find_rows(loader.dataset, self.recorder, use=use)
         self.begin_evaluation(order)
