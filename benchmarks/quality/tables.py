@@ -234,6 +234,10 @@ def blocks() -> dict[str, list[str]]:
     for side in ("tuning", "report"):
         equal = _result(f"equal_rows_{side}")
         made[f"equal rows {side}"] = equal_rows(equal["cells"]) + setting(equal)
+    cut = {side: _as_recall(_result(f"cut_off_{side}")) for side in ("tuning", "report")}
+    made["cut off tuning"] = cut_off(cut["tuning"]) + setting(_result("cut_off_tuning"))
+    made["cut off report"] = cut_off(cut["report"]) + setting(_result("cut_off_report"))
+    made["cut off by table"] = cut_off_by_table(cut["report"])
     low = _result("low_fit")
     made["low fit"] = low_fit(low["cells"])
     made["low fit, beds"] = low_fit_beds(low["beds"]) + setting(low)
@@ -643,6 +647,46 @@ def equal_rows(cells: list[dict[str, Any]]) -> list[str]:
         rows.append(row)
     head = [f"{arm}: {what}" for arm in ("together", "apart") for what in ("held out", "over random", "below")]
     return table(["table", "equal", "to another class", *head], rows)
+
+
+def _as_recall(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the cells of `cut_off.py` in the form of those of `recall.py`."""
+
+    def unpack(line: str) -> dict[str, list[float]]:
+        values = [[float(value) / 100 for value in pair.split("/")] for pair in line.split()]
+        return dict(zip(result["keeps"], values, strict=True))
+
+    return [
+        {
+            "bed": cell["data"],
+            "estimator": f"{cell['model']}, scored by {cell['scorer']}",
+            "arms": {arm: unpack(line) for arm, line in cell["arms"].items()},
+        }
+        for cell in result["cells"]
+    ]
+
+
+def cut_off(cells: list[dict[str, Any]]) -> list[str]:
+    """On tables as they are, tables with flipped labels, and beds: as `recall`."""
+    kinds: dict[str, list[dict[str, Any]]] = {"as they are": [], "a tenth flipped": [], "beds": []}
+    for cell in cells:
+        kind, _, _ = cell["bed"].partition(":" if cell["bed"].startswith("bed:") else " ")
+        kinds[{"bed": "beds", "flipped": "a tenth flipped"}.get(kind, "as they are")].append(cell)
+    rows = [[kind, *row] for kind, own in kinds.items() if own for row in _recall_rows(own)]
+    return table(["labels", *_recall_heads(cells)], rows)
+
+
+def cut_off_by_table(cells: list[dict[str, Any]]) -> list[str]:
+    """By table, at 50 % pruned: points of accuracy (of mean recall) over random, by the rule of before and of now."""
+    rows = []
+    for name in dict.fromkeys(cell["bed"].removeprefix("flipped ") for cell in cells):
+        entries = []
+        for bed in (name, f"flipped {name}"):
+            own = [cell for cell in cells if cell["bed"] == bed]
+            entries += [row[2] for row in _recall_rows(own)]  # after the name and 30 % pruned
+        rows.append([name, *entries])
+    kinds = product(("as they are", "a tenth flipped"), ("before", "now"))
+    return table(["50 % pruned", *(": ".join(kind) for kind in kinds)], rows)
 
 
 def recall_by_bed(cells: list[dict[str, Any]]) -> list[str]:

@@ -22,6 +22,7 @@ from unseen.scores.two_sided import MEMORIZATION
 _TAIL = 1e-6  # p is kept this far from 0 and 1, where the density is 0 or infinite
 _SUM = 16.0  # a + b
 MOST_PER_ISSUE = 2  # samples that `cutoff="auto"` drops for each label issue (benchmarks/quality/cut_off.py)
+MOST_RATE = 3.0  # times the mean rate at which a stratum may be sampled
 WHOLE_FIT = 0.25  # from here on, `cutoff="auto"` shares all of the budget by strata
 MOST_OUTLIERS = 0.05  # of all samples; more of them are no outliers
 LEAST_END = 0.2  # of the outliers of a target, in its lowest and in its highest bin: wrong targets lie on both sides
@@ -281,7 +282,9 @@ class Stratified(Rule):
         else:  # of more equal parts than the budget, only the hardest would get a sample
             stratum = strata_by_rank(values[rest], min(self.strata, budget))
         sizes = np.bincount(stratum, minlength=self.strata)
-        counts = share_out(round(min(1.0, fit / WHOLE_FIT) * budget), sizes)
+        shared = round(min(1.0, fit / WHOLE_FIT) * budget)
+        rate = min(1.0, MOST_RATE * shared / max(len(rest), 1)) if self.cutoff == "auto" else 1.0
+        counts = share_out(shared, np.ceil(rate * sizes).astype(np.int64))
         keys = pool.keys(self.name)[rest]
         grouped = np.argsort(stratum, kind="stable")  # radix sort: stratum has 16 bits
         starts = np.cumsum(sizes) - sizes
