@@ -308,7 +308,7 @@ def cell_of(
         "model": model,
         **about,
         "everything": everything,
-        "arms": arms,
+        "arms": kept,
     }
 
 
