@@ -156,6 +156,27 @@ def test_ids_of_a_test_set_are_no_features(unseen_says, tmp_path):
     assert told[0]["accuracy"] == told[1]["accuracy"]
 
 
+def test_a_test_set_of_another_form(unseen_says, tmp_path):
+    """It is read by those options of the training set that its form has."""
+    from PIL import Image
+
+    lines = ["file,kind"]
+    for row in range(60):
+        folder = tmp_path / ("train" if row < 40 else f"test/{'ab'[row % 2]}")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4), 4 * row + 2 * (row % 2)).save(folder / f"{row}.png")
+        lines += [f"train/{row}.png,{'ab'[row % 2]}"] if row < 40 else []
+    (tmp_path / "train.csv").write_text("\n".join(lines))
+    command = ["prune", tmp_path / "train.csv", "--image", "file", "--label", "kind", "--learner", "logistic"]
+    assert unseen_says(*command, "--no-report", "--keep", "0.5", "--out", tmp_path / "run").code == 0
+    evaluate = ["evaluate", tmp_path / "run", "--test", tmp_path / "test", *QUICK]
+    said = unseen_says(*evaluate, "--json", "--out", tmp_path / "ev")
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["test"]["n"] == 20
+    said = unseen_says(*evaluate, "--test-split", "x", "--out", tmp_path / "ev2")
+    refused(said, 1, "from_folder has no option 'split'; known: cache, image_size")
+
+
 def test_refusals(unseen_says, runs, digits_file, tmp_path):
     out = ["--out", tmp_path / "ev"]
     refused(unseen_says("evaluate", tmp_path / "none", *out), 3, "holds no run")

@@ -73,8 +73,13 @@ def resolve(source: Any, *, cache: str | Path | None = None, **options: Any) -> 
 
 
 def resolve_like(source: Any, like: Data, *, cache: str | Path | None = None, **options: Any) -> Data:
-    """Open a test set as `resolve` does. Its numbers are a table where the training set `like` is one, for its gaps."""
-    found = _find_cached_format(source, cache, options)
+    """Open a test set as `resolve` does, by the options of the training set `like`, as far as its form has them.
+
+    Its numbers are a table where the training set is one, for its gaps.
+    """
+    kind = format_of(source)
+    read = {name: value for name, value in kind.named(options).items() if name in {*kind.options, "split"}}
+    found = _find_cached_format(source, cache, read)
     if isinstance(found, TableFormat):
         found.like = like
     return found.open()
@@ -181,9 +186,7 @@ def open_test_data(
     if isinstance(test, tuple) and len(test) == 2 and train.targets is not None:
         inputs, read["target"] = test
         test = inputs if is_frame(inputs) else (inputs, None)
-    kind = format_of(test)
-    used = {name: value for name, value in kind.named(read).items() if name in kind.options}
-    return resolve_like(test, train, cache=cache, **used)
+    return resolve_like(test, train, cache=cache, **read)
 
 
 def named_columns(features: Any) -> str | list[str] | None:
