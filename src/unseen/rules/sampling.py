@@ -284,7 +284,7 @@ class Stratified(Rule):
         sizes = np.bincount(stratum, minlength=self.strata)
         shared = round(min(1.0, fit / WHOLE_FIT) * budget)
         rate = min(1.0, MOST_RATE * shared / max(len(rest), 1)) if self.cutoff == "auto" else 1.0
-        counts = share_out(shared, np.ceil(rate * sizes).astype(np.int64))
+        counts = share_out(shared, (rate * sizes).astype(np.int64))
         keys = pool.keys(self.name)[rest]
         grouped = np.argsort(stratum, kind="stable")  # radix sort: stratum has 16 bits
         starts = np.cumsum(sizes) - sizes
