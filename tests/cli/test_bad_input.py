@@ -344,7 +344,8 @@ def test_a_damaged_table_is_not_selected_from(unseen_says, finished):
         (["select", "RUN/command.json", "--keep", "5", "--out", "new"], 3, "was not written by unseen"),
         (["select", "RUN/fits", "--keep", "5", "--out", "new"], 3, r"holds no run: there is no manifest\.json"),
         (["select", "nowhere", "--keep", "5", "--out", "new"], 3, "there is no run or file nowhere"),
-        (["resume", "nowhere"], 3, "nowhere was not begun on the command line"),
+        (["resume", "nowhere"], 3, "there is no run nowhere"),
+        (["report", "nowhere"], 3, "there is no run nowhere"),
         (["resume", "RUN/fits"], 3, "was not begun on the command line"),
     ],
 )

@@ -91,7 +91,7 @@ def test_what_is_no_run_of_ours_is_refused(unseen_says, tmp_path, manifest):
     if manifest is not None:
         with RunDirectory(tmp_path / "run") as run:
             run.open(manifest)
-    pattern = "holds no run" if manifest is None else "run of format 9"
+    pattern = "there is no run" if manifest is None else "run of format 9"
     refused(unseen_says("report", tmp_path / "run"), 3, pattern)
 
 

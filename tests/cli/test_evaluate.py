@@ -179,7 +179,7 @@ def test_a_test_set_of_another_form(unseen_says, tmp_path):
 
 def test_refusals(unseen_says, runs, digits_file, tmp_path):
     out = ["--out", tmp_path / "ev"]
-    refused(unseen_says("evaluate", tmp_path / "none", *out), 3, "holds no run")
+    refused(unseen_says("evaluate", tmp_path / "none", *out), 3, "there is no run")
     refused(
         unseen_says("evaluate", runs[0], "--test", digits_file, *out), 1, "200 of 200 test samples are exact copies"
     )

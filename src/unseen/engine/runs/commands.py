@@ -108,6 +108,8 @@ def read_command(run: Path) -> Command:
     """Read the command that began a run; refuse one that is damaged, was edited, or belongs to another run."""
     path = run / COMMAND
     raw = read_whole(path)
+    if raw is None and not run.exists():
+        raise RunError(f"there is no run {run}")
     if raw is None:
         raise RunError(
             f"{run} was not begun on the command line, or no training had begun: there is no {COMMAND}; repeat the "

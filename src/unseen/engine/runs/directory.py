@@ -263,7 +263,8 @@ class RunDirectory(Run):
         """
         raw = read_whole(self._manifest_path)
         if raw is None:
-            raise RunError(f"{self.path} holds no run: there is no manifest.json")
+            there = f"{self.path} holds no run: there is no manifest.json"
+            raise RunError(there if self.path.exists() else f"there is no run {self.path}")
         manifest = unseal(raw)
         if manifest is None:
             raise CorruptFileError(f"{self._manifest_path} is damaged or was edited; {_REPEAT}")
