@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from sklearn.datasets import load_digits
 
 import unseen
@@ -100,6 +101,27 @@ def test_labels_of_any_sort():
     named = from_arrays(X, ["dog", "cat", "dog", "cat"], class_names=["dog", "cat", "cow"])
     assert (named.labels.tolist(), named.class_names) == ([0, 1, 0, 1], ("dog", "cat", "cow"))
     assert from_arrays(X, [2, 0, 0, 1], class_names=["dog", "cat", "cow"]).labels.tolist() == [2, 0, 0, 1]
+
+
+def test_pillow_images_in_a_list_are_decoded():
+    """NumPy would take the numbers of a palette for grey levels."""
+    greys = [Image.new("L", (4, 3), 50 * row) for row in range(4)]
+    data = from_arrays(greys, [0, 1, 0, 1])
+    assert data.sample_shape == (3, 4, 1)
+    assert data.take(np.arange(4))[:, 0, 0, 0].tolist() == [0, 50, 100, 150]
+    colours = [Image.new("RGB", (4, 3), (9, row, 200)) for row in range(4)]
+    for mixed in (colours, [colour.convert("P", palette=Image.Palette.ADAPTIVE) for colour in colours]):
+        last = from_arrays(mixed, [0, 1, 0, 1]).take(np.arange(4))[:, 2, 3]
+        assert last.tolist() == [[9, row, 200] for row in range(4)]
+    assert from_arrays([greys[0], colours[1]], [0, 1]).sample_shape == (3, 4, 3)
+    sizes = [Image.new("L", (4 + row, 4)) for row in range(2)]
+    with pytest.raises(
+        DataError, match=r"Pillow images of several sizes: give list\(zip\(X, y\)\), .* and image_size="
+    ):
+        from_arrays(sizes, [0, 1])
+    with pytest.raises(DataError, match="must hold Pillow images throughout, but row 1 is NoneType"):
+        from_arrays([sizes[0], None], [0, 1])
+    assert resolve(list(zip(sizes, [0, 1], strict=True)), image_size=3).sample_shape == (3, 3, 3)
 
 
 def test_labels_that_can_be_sorted_are_taken():

@@ -21,6 +21,7 @@ from unseen.core.protocols import Data
 from unseen.data.arrow import warn_of_texts
 from unseen.data.base import ArrayData, Samples, TableData, TextData
 from unseen.data.columns import HEAD
+from unseen.data.decoding import Pixels, pixels
 from unseen.data.files import (
     Files,
     Watch,
@@ -82,6 +83,8 @@ def from_arrays(
         if isinstance(given, str):
             raise ArgumentError(f"{name}={given!r} names a column, but X has none: give the (n,) values themselves")
     _refuse_data_set(X)
+    if isinstance(X, Sequence) and len(X) and hasattr(X[0], "getexif"):
+        X = _decode_pillow(list(X))
     values = to_numpy(X)
     if values.ndim == 0:
         raise DataError(f"X must be an array of n samples, got {type(X).__name__}")
@@ -105,6 +108,19 @@ def _refuse_data_set(X: Any) -> None:
             f"labels and targets that are given as values go with arrays or frames, but {type(X).__name__} is a data "
             "set, which has its own: leave them out, or give the inputs alone as an array"
         )
+
+
+def _decode_pillow(images: Sequence[Any]) -> list[npt.NDArray[np.uint8]]:
+    """Return the pixels of Pillow images by the rule for files; an array of one with a palette holds no colours."""
+    if odd := [row for row, image in enumerate(images) if not hasattr(image, "getexif")]:
+        raise DataError(f"X must hold Pillow images throughout, but row {odd[0]} is {type(images[odd[0]]).__name__}")
+    grey = all(image.mode in ("1", "L") for image in images)
+    decoded = [pixels(image, Pixels("L" if grey else "RGB", None, (1, 1))) for image in images]
+    if len({array.shape for array in decoded}) > 1:
+        raise DataError(
+            "X holds Pillow images of several sizes: give list(zip(X, y)), which is a data set of them, and image_size="
+        )
+    return decoded
 
 
 def _gives_tuples(X: Any) -> bool:
