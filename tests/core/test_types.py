@@ -327,3 +327,20 @@ def test_a_file_is_read_without_another_thread(tmp_path):
     )
     command = [sys.executable, "-c", code, str(tmp_path / "a.parquet"), "/proc/self/task"]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "0\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "ids", "message"),
+    [
+        ([3, 1], [3, 1], "rows in 0..4 as indices, ascending, each once"),
+        ([1, 1], [1, 1], "rows in 0..4 as indices, ascending, each once"),
+        ([-1, 1], [-1, 1], "rows in 0..4 as indices"),
+        ([1, 5], [1, 5], "rows in 0..4 as indices"),
+        ([1, 2], [1], "as many ids, got 2 indices and 1 ids"),
+        ([True, False], [0, 1], "got a boolean mask; np.flatnonzero"),
+    ],
+)
+def test_rows_that_are_no_coreset_are_refused(rows, ids, message):
+    assert Coreset(ids=[1, 3], indices=[1, 3], n=5).mask.tolist() == [False, True, False, True, False]
+    with pytest.raises(unseen.ArgumentError, match=message):
+        Coreset(ids=np.array(ids), indices=np.array(rows), n=5)

@@ -510,7 +510,11 @@ def test_exact_copies_are_refused_by_name_or_dropped():
             ArgumentError,
             "'m' has 3 coresets, which must be 1 to 2, the number of seeds",
         ),
-        ({"coresets": 0.5}, ArgumentError, "coresets must be coresets, or paths to a run or a coreset file, got float"),
+        (
+            {"coresets": 0.5},
+            ArgumentError,
+            "or a coreset file, got float; rows of your own",
+        ),
         ({"coresets": subset(range(5))}, BudgetError, "a coreset of 5 is below the 10 classes"),
         ({"coresets": subset([0, 10]), "baselines": ["full"]}, DataError, "would train on 2 samples of one class"),
         ({"features": np.zeros((3, 2))}, ArgumentError, "features must be numbers of shape"),

@@ -167,9 +167,10 @@ def test_a_coreset_of_unknown_scores_is_checked_by_what_it_has(tmp_path):
 
 
 def test_a_coreset_out_of_order_is_refused(tmp_path):
-    for rows in ([5, 3], [3, 3]):
+    for ids in ([5, 3], [3, 3]):
+        coreset = Coreset(np.array(ids), np.array([3, 5]), 40)
         with pytest.raises(ArgumentError, match="must be in the order of the data set, each once"):
-            unseen.export(Coreset(np.array(rows), np.array(rows), 40), "parquet", tmp_path / "a.parquet", data=(X, Y))
+            unseen.export(coreset, "parquet", tmp_path / "a.parquet", data=(X, Y))
 
 
 def test_how_far_it_is_is_told(tmp_path):

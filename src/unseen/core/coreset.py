@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from unseen.core.arrays import FloatArray, IdArray, IntArray, Named
+from unseen.core.arrays import FloatArray, IdArray, IntArray, Named, as_integers, as_numpy
 from unseen.core.files import as_pandas, read_parquet, write_parquet
 from unseen.core.words import percent
 from unseen.errors import ArgumentError
@@ -41,6 +41,17 @@ class Coreset:
     order: IntArray | None = None
     sources: npt.NDArray[np.str_] | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        ids, rows = as_numpy(self.ids, "ids"), as_integers(self.indices, "indices")
+        within = not rows.size or 0 <= rows[0] <= rows[-1] < self.n
+        if ids.shape != rows.shape or not within or (np.diff(rows) <= 0).any():
+            raise ArgumentError(
+                f"a coreset must have rows in 0..{self.n - 1} as indices, ascending, each once (numpy.unique sorts "
+                f"them), and as many ids, got {len(rows)} indices and {len(ids)} ids"
+            )
+        object.__setattr__(self, "ids", ids)
+        object.__setattr__(self, "indices", rows)
 
     def __len__(self) -> int:
         return len(self.ids)

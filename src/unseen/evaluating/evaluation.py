@@ -243,7 +243,8 @@ def _read_coreset(name: str, item: CoresetLike, data: Data) -> Coreset:
         coreset = item
     elif not isinstance(item, (str, Path)):
         raise ArgumentError(
-            f"coresets must be coresets, or paths to a run or a coreset file, got {type(item).__name__}"
+            f"coresets must be coresets, or paths to a run or a coreset file, got {type(item).__name__}; rows "
+            "of your own, ascending, are unseen.Coreset(ids=data.ids[rows], indices=rows, n=len(data))"
         )
     elif Path(item).is_dir():
         coreset = _coreset_of_run(Path(item), data)
