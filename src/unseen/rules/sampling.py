@@ -22,7 +22,7 @@ from unseen.scores.two_sided import MEMORIZATION
 _TAIL = 1e-6  # p is kept this far from 0 and 1, where the density is 0 or infinite
 _SUM = 16.0  # a + b
 MOST_PER_ISSUE = 2  # samples that `cutoff="auto"` drops for each label issue (benchmarks/quality/cut_off.py)
-MOST_RATE = 3.0  # times the mean rate at which a stratum may be sampled
+MOST_RATE = 5.0  # times the mean rate: no stratum is sampled at a higher one (benchmarks/quality/cut_off.py)
 WHOLE_FIT = 0.25  # from here on, `cutoff="auto"` shares all of the budget by strata
 MOST_OUTLIERS = 0.05  # of all samples; more of them are no outliers
 LEAST_END = 0.2  # of the outliers of a target, in its lowest and in its highest bin: wrong targets lie on both sides
@@ -192,6 +192,8 @@ class Stratified(Rule):
     - Wrong labels harm only a model that fits what it is trained on; others learn the boundary from the hardest. `fit`
       is the share of held-out errors that models get right once trained on them, from the column `memorization` of a
       table scored by `halves()`, scaled from half of the data to the budget. Without that column it is 1.
+    - Where a tenth is kept of clean data, strata of equal width would take nearly all of the few hard samples, and little
+      else. So no stratum is sampled at more than five times the mean rate; what is left is drawn at random.
     - A model that hardly fits, such as a linear one on few columns, learns no more from hard samples than from others.
       So where `fit` is below a quarter, strata share only `4 * fit` of the budget, and the rest is drawn at random.
 
@@ -283,7 +285,7 @@ class Stratified(Rule):
             stratum = strata_by_rank(values[rest], min(self.strata, budget))
         sizes = np.bincount(stratum, minlength=self.strata)
         shared = round(min(1.0, fit / WHOLE_FIT) * budget)
-        rate = min(1.0, MOST_RATE * shared / max(len(rest), 1)) if self.cutoff == "auto" else 1.0
+        rate = min(1.0, MOST_RATE * shared / len(rest)) if self.cutoff == "auto" else 1.0
         counts = share_out(shared, (rate * sizes).astype(np.int64))
         keys = pool.keys(self.name)[rest]
         grouped = np.argsort(stratum, kind="stable")  # radix sort: stratum has 16 bits
