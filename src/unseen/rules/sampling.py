@@ -192,8 +192,8 @@ class Stratified(Rule):
     - Wrong labels harm only a model that fits what it is trained on; others learn the boundary from the hardest. `fit`
       is the share of held-out errors that models get right once trained on them, from the column `memorization` of a
       table scored by `halves()`, scaled from half of the data to the budget. Without that column it is 1.
-    - Where a tenth is kept of clean data, strata of equal width would take nearly all of the few hard samples, and little
-      else. So no stratum is sampled at more than five times the mean rate; what is left is drawn at random.
+    - Where a tenth is kept of clean data, strata of equal width would take nearly all of the few hard samples, and
+      little else. So no stratum is sampled at more than five times the mean rate; what is left is drawn at random.
     - A model that hardly fits, such as a linear one on few columns, learns no more from hard samples than from others.
       So where `fit` is below a quarter, strata share only `4 * fit` of the budget, and the rest is drawn at random.
 
