@@ -234,10 +234,10 @@ def blocks() -> dict[str, list[str]]:
     for side in ("tuning", "report"):
         equal = _result(f"equal_rows_{side}")
         made[f"equal rows {side}"] = equal_rows(equal["cells"]) + setting(equal)
-    cut = {side: _as_recall(_result(f"cut_off_{side}")) for side in ("tuning", "report")}
-    made["cut off tuning"] = cut_off(cut["tuning"]) + setting(_result("cut_off_tuning"))
-    made["cut off report"] = cut_off(cut["report"]) + setting(_result("cut_off_report"))
-    made["cut off by table"] = cut_off_by_table(cut["report"])
+    for side in ("tuning", "report", "second tuning", "second report"):
+        result = _result(f"cut_off_{side.replace(' ', '_')}")
+        made[f"cut off {side}"] = cut_off(_as_recall(result)) + setting(result)
+    made["cut off by table"] = cut_off_by_table(_as_recall(_result("cut_off_second_report")))
     low = _result("low_fit")
     made["low fit"] = low_fit(low["cells"])
     made["low fit, beds"] = low_fit_beds(low["beds"]) + setting(low)
