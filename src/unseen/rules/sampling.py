@@ -207,7 +207,8 @@ class Stratified(Rule):
     share. `"error"` where it reaches what is pruned: everything then goes from the hard end, and at 30 % pruned that is
     two points below random for a linear model on weak features (benchmarks/quality/results.md). `"auto"` for a linear
     model on few columns under `folds` or `leave_one_out`: these do not say how far models fit, which counts as 1, and
-    strata over-sample the hard end. Score by `halves()` there.
+    strata over-sample the hard end. Score by `halves()` there. At a tenth kept where models are right on 98 %: eight
+    points below random on one such table, though better at half and at 30 %.
     """
 
     by: Literal["width", "rank"] = "width"
@@ -285,6 +286,7 @@ class Stratified(Rule):
             stratum = strata_by_rank(values[rest], min(self.strata, budget))
         sizes = np.bincount(stratum, minlength=self.strata)
         shared = round(min(1.0, fit / WHOLE_FIT) * budget)
+        # What strata cannot give at this rate is drawn at random below, from what is left.
         rate = min(1.0, MOST_RATE * shared / len(rest)) if self.cutoff == "auto" else 1.0
         counts = share_out(shared, (rate * sizes).astype(np.int64))
         keys = pool.keys(self.name)[rest]
