@@ -116,8 +116,12 @@ def test_an_interrupt_ends_it_with_the_parts_under_way():
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         time.sleep(0.002)
 
-    with limited_threads(2), pytest.raises(KeyboardInterrupt):
-        for_each(work, parts())
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for jobs in the background
+    try:
+        with limited_threads(2), pytest.raises(KeyboardInterrupt):
+            for_each(work, parts())
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert len(made) < 5_000
 
 
