@@ -1,4 +1,4 @@
-"""How many of the hardest samples should the default leave out where most labels are right?
+"""How many of the hardest samples should the default leave out where most labels are right? (It stayed as it was.)
 
     python benchmarks/quality/cut_off.py --data FOLDER --tables FOLDER --cache FOLDER --out FOLDER [--side report]
 
@@ -42,7 +42,12 @@ of 0.11. `twice, rate 5.0` is 0.01 below it, with one of 0.05; it changes least,
 `kr.vs.kp` is still 8 points below random at 90 % pruned, where a rate of 2 or 3 leaves 0 to 3.
 
 The second report: above the rule of before at every share pruned, mean of all +0.08 points with a standard error of
-0.05 over tables; of 728 cells 60 are certainly better than random and 9 worse, 53 and 12 before.
+0.05 over tables; of 728 cells 60 are certainly better than random and 9 worse, 53 and 12 before. So it was adopted, and
+the report beds and ordinary data were run again: nothing certainly worse. But no bed of either round is a real network
+on images. There (`real_networks.py`, CIFAR-10) few of the errors are label issues, so a network of 16 % error leaves
+out 8 % in place of 16 % at 70 % pruned, and is then 0.6 points below random, mean of three seeds, where the rule of
+before is 0.9 above (`cut_off_real_cifar10.json`). So the rule of before stands. Next to try, with a real network among
+the tuning beds: the limit of the rate alone, and a limit by issues that grows with what is pruned.
 
 In the designs, e is the held-out error, i the share of label issues (at most e), p what is pruned, f how far models
 fit; all but p inside a class. The rule of before leaves out `f max(min(e, p^2 / 2), i^2 / e)`.
@@ -62,6 +67,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +85,7 @@ import unseen
 from unseen.core.table import ScoreTable
 from unseen.rules import registry, sampling
 from unseen.rules.base import Pool
-from unseen.rules.sampling import Stratified
+from unseen.rules.sampling import Stratified, share_out
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import write
@@ -200,12 +206,18 @@ ARMS = {
 }
 
 
+def share_at_most(rate: float, budget: int, sizes: np.ndarray) -> np.ndarray:
+    """Share a budget over strata, of which none is sampled at more than so many times the mean rate."""
+    return share_out(budget, (min(1.0, rate * budget / sizes.sum()) * sizes).astype(np.int64))
+
+
 def choose(table: ScoreTable, keep: float, seed: int, arm: str) -> np.ndarray:
     """Rows that an arm keeps."""
     if arm == "random" or registry.explain_fallback(table) is not None:
         return unseen.select(table, rule="random:quota=proportional", keep=keep, seed=seed).indices
     by = "rank" if registry.are_uneven(np.bincount(table.labels)) else "width"
-    most, sampling.MOST_RATE = ROUND_2.get(arm, (np.inf, NO_LIMIT))
+    most, rate = ROUND_2.get(arm, (np.inf, NO_LIMIT))
+    sampling.share_out = partial(share_at_most, rate)
     rule = Limited(by=by, cutoff="auto", **DESIGNS.get(arm, {"most": most}))
     return unseen.select(table, rule=rule, score="el2n", quota="floored", keep=keep, seed=seed).indices
 

@@ -47,7 +47,7 @@ import unseen
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from designs import read
 
-from setting import RESULTS, about, write
+from setting import write
 
 KEEPS, SEEDS, SIZE = (0.7, 0.5, 0.3), 8, 2400
 Labelled = tuple[Any, np.ndarray, np.ndarray]  # inputs, labels to learn from, labels to test by
@@ -182,17 +182,14 @@ def trial(name: str, inputs: Any, y: np.ndarray, truth: np.ndarray, seed: int) -
 
 
 def written(cells: list[dict[str, Any]]) -> Path:
-    """Data, model, keep and arm: accuracies and mean recalls, one a replicate. Data not run again keep theirs."""
-    earlier = json.loads((RESULTS / "ordinary_data.json").read_text())
+    """Data, model, keep and arm: accuracies and mean recalls, one a replicate."""
     made: dict[str, Any] = {}
     for cell in sorted(cells, key=lambda cell: cell["seed"]):
         models = made.setdefault(cell["data"], {}).setdefault(cell["model"], {})
         for quality in ("accuracy", "mean_recall"):
             arms = models.setdefault(str(cell["keep"]), {}).setdefault(cell["arm"], {})
             arms.setdefault(quality, []).append(round(cell[quality], 5))
-    again = earlier.get("run_again", {}) | dict.fromkeys(made, about())
-    found = {"samples": SIZE, "trained_on": 0.6, "run_again": again, "data": earlier["data"] | made}
-    return write("ordinary_data", {**found, "about": earlier["about"]})
+    return write("ordinary_data", {"samples": SIZE, "trained_on": 0.6, "data": made})
 
 
 def main() -> None:

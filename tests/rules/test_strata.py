@@ -321,22 +321,6 @@ def test_the_automatic_cutoff_counts_label_issues():
     assert len(rules.choose(rules.resolve("stratified:cutoff=auto"), table, score="el2n", keep=95)) == 95
 
 
-@pytest.mark.parametrize(("issues", "dropped"), [(0, 0), (3, 6), (12, 24), (13, 24)])
-def test_the_automatic_cutoff_is_at_most_twice_the_label_issues(issues, dropped):
-    table = with_columns(judged(40, n=100), label_issue=np.repeat([1, 0], [issues, 100 - issues]))
-    coreset = rules.choose(rules.resolve("stratified:cutoff=auto"), table, score="el2n", keep=30)
-    assert coreset.provenance["found"] == {"cut_off": dropped}  # 24 without label issues: half of 0.7^2
-
-
-def test_the_automatic_cutoff_samples_no_stratum_at_more_than_five_times_the_mean_rate():
-    n = 2000
-    values = np.r_[np.linspace(0, 0.02, 1800), np.linspace(0.02, 1, 200)]  # few are hard, all are right
-    table = with_columns(judged(0, n=n), el2n=values)
-    kept = rules.choose(rules.resolve("stratified:cutoff=auto"), table, score="el2n", keep=100)
-    assert int((kept.indices >= 1800).sum()) == pytest.approx(50, abs=3)  # a quarter of these, since 5 % are kept
-    assert int((rules.stratified(table, score="el2n", keep=100).indices >= 1800).sum()) > 90, "not without the cutoff"
-
-
 def hard_class():
     """500 easy, 490 hard and 10 hardest samples of the classes a, b and rare; b and rare are always wrong."""
     n = 1000

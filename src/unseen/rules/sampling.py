@@ -21,8 +21,6 @@ from unseen.scores.two_sided import MEMORIZATION
 
 _TAIL = 1e-6  # p is kept this far from 0 and 1, where the density is 0 or infinite
 _SUM = 16.0  # a + b
-MOST_PER_ISSUE = 2  # samples that `cutoff="auto"` drops for each label issue (benchmarks/quality/cut_off.py)
-MOST_RATE = 5.0  # times the mean rate: no stratum is sampled at a higher one (benchmarks/quality/cut_off.py)
 WHOLE_FIT = 0.25  # from here on, `cutoff="auto"` shares all of the budget by strata
 MOST_OUTLIERS = 0.05  # of all samples; more of them are no outliers
 LEAST_END = 0.2  # of the outliers of a target, in its lowest and in its highest bin: wrong targets lie on both sides
@@ -181,19 +179,16 @@ class Stratified(Rule):
 
     Two cutoffs are not from the paper. `"error"` drops as many of the hardest as held-out models got wrong, as far as
     the budget leaves room. `"auto"`, the default of `unseen.prune`, drops the share
-    `fit * max(min(error, pruned**2 / 2), issues**2 / error)` of the samples, at most `2 * issues`:
+    `fit * max(min(error, pruned**2 / 2), issues**2 / error)` of the samples:
 
     - Of the hardest samples, which models get wrong, a part is label noise. But where little is pruned, leaving out
       only the hardest leaves out whole classes. So the cutoff grows with the square of the pruned share.
     - Wrong labels are worth leaving out however little is pruned. `issues` is the share of label issues, from the
-      column `label_issue`, at most the error. Its square gives it more weight, the more of the error it explains.
-    - Where most labels are right, what models get wrong is worth learning. So at most twice as many samples are dropped
-      as there are label issues. Without the column `label_issue` there is no such limit, and `issues` is 0 above.
+      column `label_issue`, at most the error, and 0 without that column. Its square gives it more weight, the more of
+      the error it explains.
     - Wrong labels harm only a model that fits what it is trained on; others learn the boundary from the hardest. `fit`
       is the share of held-out errors that models get right once trained on them, from the column `memorization` of a
       table scored by `halves()`, scaled from half of the data to the budget. Without that column it is 1.
-    - Where a tenth is kept of clean data, strata of equal width would take nearly all of the few hard samples, and
-      little else. So no stratum is sampled at more than five times the mean rate; what is left is drawn at random.
     - A model that hardly fits, such as a linear one on few columns, learns no more from hard samples than from others.
       So where `fit` is below a quarter, strata share only `4 * fit` of the budget, and the rest is drawn at random.
 
@@ -207,8 +202,8 @@ class Stratified(Rule):
     share. `"error"` where it reaches what is pruned: everything then goes from the hard end, and at 30 % pruned that is
     two points below random for a linear model on weak features (benchmarks/quality/results.md). `"auto"` for a linear
     model on few columns under `folds` or `leave_one_out`: these do not say how far models fit, which counts as 1, and
-    strata over-sample the hard end. Score by `halves()` there. At a tenth kept where models are right on 98 %: eight
-    points below random on one such table, though better at half and at 30 %.
+    strata over-sample the hard end. Score by `halves()` there. At a tenth kept where models are right on 98 %, strata
+    keep nearly all hard samples and little else: 15 points below random on one such table. Draw at random there.
     """
 
     by: Literal["width", "rank"] = "width"
@@ -285,10 +280,7 @@ class Stratified(Rule):
         else:  # of more equal parts than the budget, only the hardest would get a sample
             stratum = strata_by_rank(values[rest], min(self.strata, budget))
         sizes = np.bincount(stratum, minlength=self.strata)
-        shared = round(min(1.0, fit / WHOLE_FIT) * budget)
-        # What strata cannot give at this rate is drawn at random below, from what is left.
-        rate = min(1.0, MOST_RATE * shared / len(rest)) if self.cutoff == "auto" else 1.0
-        counts = share_out(shared, (rate * sizes).astype(np.int64))
+        counts = share_out(round(min(1.0, fit / WHOLE_FIT) * budget), sizes)
         keys = pool.keys(self.name)[rest]
         grouped = np.argsort(stratum, kind="stable")  # radix sort: stratum has 16 bits
         starts = np.cumsum(sizes) - sizes
@@ -329,10 +321,10 @@ class Stratified(Rule):
         error = _mean(pool.need("wrong"))
         if self.cutoff == "error" or not error:
             return min(int(error * m), m - budget)
-        wanted = fit * min(error, (1 - budget / m) ** 2 / 2)
+        issues = 0.0
         if LABEL_ISSUE in pool.further:
             issues = min(_mean(pool.further[LABEL_ISSUE]), error)  # in a rare class issues can exceed errors
-            wanted = min(max(wanted, fit * issues**2 / error), MOST_PER_ISSUE * issues)
+        wanted = fit * max(min(error, (1 - budget / m) ** 2 / 2), issues**2 / error)
         return min(int(wanted * m), m - budget)
 
 
