@@ -71,6 +71,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import designs
 import numpy as np
@@ -79,8 +80,8 @@ import torch
 from beds import replicate, train
 from ordinary_data import MODELS, features
 from scipy.io import arff
-from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import train_test_split
+from unsure import judged
 
 import unseen
 from unseen.core.table import ScoreTable
@@ -218,9 +219,9 @@ def choose(table: ScoreTable, keep: float, seed: int, arm: str) -> np.ndarray:
         return unseen.select(table, rule="random:quota=proportional", keep=keep, seed=seed).indices
     by = "rank" if registry.are_uneven(np.bincount(table.labels)) else "width"
     most, rate = ROUND_2.get(arm, (np.inf, NO_LIMIT))
-    sampling.share_out = partial(share_at_most, rate)
     rule = Limited(by=by, cutoff="auto", **DESIGNS.get(arm, {"most": most}))
-    return unseen.select(table, rule=rule, score="el2n", quota="floored", keep=keep, seed=seed).indices
+    with patch.object(sampling, "share_out", partial(share_at_most, rate)):
+        return unseen.select(table, rule=rule, score="el2n", quota="floored", keep=keep, seed=seed).indices
 
 
 # ---- running ---------------------------------------------------------------------------------------------------------
@@ -256,11 +257,6 @@ def trials(name: str, seed: int, given: argparse.Namespace) -> Iterator[tuple[st
             yield model, model, unseen.score(X[rows], learnt, learner=make(seed), **shared), test
 
 
-def judged(guess: np.ndarray, y: np.ndarray) -> list[float]:
-    """Accuracy and mean recall."""
-    return [round(float(value), 5) for value in (np.mean(guess == y), balanced_accuracy_score(y, guess))]
-
-
 def pack(found: dict[str, list[float]], keeps: list[str]) -> str:
     """Accuracy/mean recall in percent by share kept, in a line: a number a line would take megabytes."""
     return " ".join("/".join(f"{100 * value:.3f}" for value in found[keep]) for keep in keeps)
@@ -276,7 +272,7 @@ def names_of(side: str) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("UNSEEN_DATA"), help="default: UNSEEN_DATA")
-    parser.add_argument("--tables", type=Path, required=True, help="folder of the ARFF files")
+    parser.add_argument("--tables", type=Path, required=True, help="folder of the ARFF and CSV files")
     parser.add_argument("--cache", type=Path, required=True, help="folder of the features, see beds.py")
     parser.add_argument("--out", type=Path, required=True, help="folder that keeps every cell")
     parser.add_argument("--side", choices=list(ARMS), default="tuning")

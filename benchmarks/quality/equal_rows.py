@@ -47,10 +47,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from cut_off import judged, opened
+from cut_off import opened
 from ordinary_data import KEEPS, MODELS, drawn, features
 from sklearn.datasets import make_classification
 from sklearn.model_selection import train_test_split
+from unsure import judged
 
 import unseen
 

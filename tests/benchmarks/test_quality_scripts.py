@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,8 @@ from unseen.rules.registry import too_unsure
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "quality"))
 import costs
+import cut_off
+import equal_rows
 import features
 import gpu_tier
 import imagenet
@@ -221,6 +224,80 @@ def test_the_designs_for_unsure_models_keep_the_quotas(spread):
         assert np.bincount(labels[rows]).tolist() == list(quotas.values()), arm
     same = np.array_equal(unsure.choose(table, 0.3, 0, unsure.SAFE), unsure.choose(table, 0.3, 0, "equal width"))
     assert same == (too_unsure(table) is None) == (spread > 1)
+
+
+# ---- where most labels are right, and equal rows ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def right():
+    """Scores of 400 samples, most of them easy, none labelled wrong."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 200)
+    logits = np.eye(2)[labels] * rng.exponential(6, 400)[:, None] + rng.normal(size=(400, 2))
+    return unseen.ScoreTable(
+        ids=np.arange(400), labels=labels, class_names=("a", "b"), folds=np.zeros((1, 400), np.int32),
+        values={
+            "el2n": unseen.functional.el2n(logits, labels)[None],
+            "memorization": (logits.argmax(axis=1) != labels)[None].astype(float),
+            "label_issue": (np.arange(400) % 100 == 0)[None].astype(float),
+        },
+        directions=dict.fromkeys(("el2n", "memorization", "label_issue"), "harder"),
+        predictions=logits.argmax(axis=1),
+    )  # fmt: skip
+
+
+def test_the_designs_of_the_cutoff_begin_with_the_default_and_leave_out_fewer(right):
+    hardest = np.argsort(-right.column("el2n"))[:40]
+
+    def kept_of_the_hardest(arm, keep):
+        rows = cut_off.choose(right, keep, 0, arm)
+        assert len(np.unique(rows)) == len(rows) == round(400 * keep)
+        return np.isin(hardest, rows).sum()
+
+    for arm in ("as before", "before"):
+        for keep in cut_off.KEEPS:
+            default = unseen.select(right, keep=keep, seed=0).indices
+            assert np.array_equal(np.sort(cut_off.choose(right, keep, 0, arm)), np.sort(default)), arm
+    found = [kept_of_the_hardest(arm, 0.5) for arm in ("as before", "at most twice the issues", "none")]
+    assert found == sorted(found)
+    assert found[0] < found[1]
+    assert kept_of_the_hardest("rate 2.0", 0.1) < kept_of_the_hardest("before", 0.1)
+
+
+def test_the_study_of_the_cutoff_goes_on_and_makes_its_tables(monkeypatch, tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(200, 3)), columns=list("abc"))
+    monkeypatch.setattr(cut_off, "opened", lambda name, folder: (frame, (frame["a"] > 0).to_numpy().astype(int)))
+    monkeypatch.setattr(cut_off, "MODELS", {"logistic": cut_off.MODELS["logistic"]})
+    written = {}
+    monkeypatch.setattr(cut_off, "write", lambda name, result: written.update({name: result}))
+    argv = ["x", "--data", ".", "--tables", ".", "--cache", ".", "--out", tmp_path, "--side", "second report"]
+    for more in ([], [], ["--write"]):
+        names = ["phoneme", "flipped phoneme"]
+        monkeypatch.setattr(sys, "argv", [*map(str, argv), "--seeds", "0", "--only", *names, *more])
+        cut_off.main()
+    result = written["cut_off_second_report"]
+    assert len(result["cells"]) == 2, "done twice"
+    rows = tables.cut_off(tables._as_recall(result))
+    assert [row.split(" | ")[:2] for row in rows[2:] if row] == [
+        [f"| {kind}", arm] for kind in ("as they are", "a tenth flipped") for arm in ("before", "twice, rate 5.0")
+    ]
+    assert tables.cut_off_by_table(tables._as_recall(result))[2].startswith("| phoneme | ")
+
+
+def test_the_study_of_equal_rows_counts_them_and_holds_them_apart(monkeypatch):
+    monkeypatch.setattr(equal_rows, "MODELS", {"logistic": equal_rows.MODELS["logistic"]})
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.integers(0, 3, 300), "b": rng.integers(0, 2, 300)}).map(lambda level: f"l{level}")
+    y = (rng.random(300) < 0.5).astype(int)
+    assert equal_rows.agreement(frame, y) == (1.0, 1.0)
+    assert equal_rows.agreement(frame, (frame["a"] == "l0").to_numpy()) == (1.0, 0.0)
+    with pytest.warns(UserWarning, match="their scores are not used"):
+        cells = list(equal_rows.cells("made", frame, y, 0))
+    assert [cell["keep"] for cell in cells] == list(equal_rows.KEEPS)
+    assert set(cells[0]["arms"]) == {"together", "apart", "random", "everything"}
+    assert tables.equal_rows(cells)[2].startswith("| made | 100 % | 100 % | ")
 
 
 # ---- the GPU tier ----------------------------------------------------------------------------------------------------
