@@ -52,7 +52,7 @@ from unseen.data.parts import Part
 from unseen.engine.runs import RunDirectory
 from unseen.engine.runs.base import EventLog, spent
 from unseen.engine.scoring import versions
-from unseen.engine.work import Training, Work
+from unseen.engine.work import Outcome, Training, Work
 from unseen.evaluating.methods import Method, Selector
 from unseen.evaluating.test_set import split_by_test_set
 from unseen.learners import Recipe, TorchLearner
@@ -177,13 +177,7 @@ class Tier:
         """The line of a cell."""
         rows, choosing = self.chosen(cell)
         who = self.trainer.adapt_learner(cell.fix, len(rows), len(self.train))
-        with RunDirectory(self.folder / "tests") as run:
-            run.open(self.manifest())
-            # By what is trained: everything is the same training, whatever is fixed.
-            name = f"s{cell.seed}-e{who.epochs}-{blake2b(rows.astype(np.int64).tobytes(), digest_size=8).hexdigest()}"
-            training = Training(name, rows, cell.seed, who)
-            ((_, outcome),) = self.trainer.test(run, [training], self.exam.test, seed=0)
-            seconds = spent(run.events())[name]
+        name, outcome, seconds = self.test(rows, who, cell.seed)
         labels = self.exam.data.labels[self.exam.test]
         classes = range(len(self.train.class_names))
         kept = np.bincount(self.train.labels[rows], minlength=len(classes))
@@ -203,6 +197,15 @@ class Tier:
             "processor": about()["processor"],
             "commit": about()["commit"],
         }
+
+    def test(self, rows: np.ndarray, who: TorchLearner, seed: int) -> tuple[str, Outcome, float]:
+        """Train on some rows; the training's name, how it does on the test images, and the seconds it took."""
+        with RunDirectory(self.folder / "tests") as run:
+            run.open(self.manifest())
+            # By what is trained: everything is the same training, whatever is fixed.
+            name = f"s{seed}-e{who.epochs}-{blake2b(rows.astype(np.int64).tobytes(), digest_size=8).hexdigest()}"
+            ((_, outcome),) = self.trainer.test(run, [Training(name, rows, seed, who)], self.exam.test, seed=0)
+            return name, outcome, spent(run.events())[name]
 
     def manifest(self) -> dict[str, Any]:
         """What all cells of a data set have in common."""
