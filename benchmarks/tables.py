@@ -52,11 +52,11 @@ def overhead(result: Row) -> list[str]:
         "## What the framework costs",
         "",
         f"{result['samples']:,} CIFAR-10 images, convnet, {result['epochs']} epochs, 2 folds, median of "
-        f"{result['repeats']} runs in turn. Beside training and one forward pass",
-        "of the watch set for each observed epoch, which the first column holds. Goal: under 5 %.",
+        f"{result['repeats']} runs in turn. Overhead is what",
+        "comes on top of training and one forward pass of the watch set per observed epoch. Goal: under 5 %.",
         "",
         *table(
-            ["score", "epochs observed", "training and passes", "of it passes", "overhead in memory", "in a directory"],
+            ["score", "epochs observed", "training and passes", "passes alone", "overhead in memory", "in a directory"],
             [
                 [
                     r["score"],
@@ -131,7 +131,7 @@ def sweep(result: Row) -> list[str]:
         "",
         f"{result['methods']} methods x {len(result['budgets'])} budgets x {result['seeds']} seeds, {result['fits']} "
         f"trainings of `mlp` on {result['samples']:,} x {result['features']:,} vectors, two",
-        "worker processes, beside the same trainings in a plain loop on two processes. Start and imports count on",
+        "worker processes, against the same trainings in a plain loop on two processes. Start and imports count on",
         "both sides. Goal: at most 1.15 times the loop.",
         "",
         *table(
@@ -158,12 +158,12 @@ def large_images(result: Row) -> list[str]:
         "## Large images",
         "",
         f"{result['images']:,} JPEG files of 12 megapixels, {result['different_images']} of them different, brought to",
-        f"{result['size']} pixels; convnet, {result['folds']} folds x {result['epochs']} epochs. Beside the loop of",
+        f"{result['size']} pixels; convnet, {result['folds']} folds x {result['epochs']} epochs. Against the loop of",
         f"the field's public code, which decodes in each epoch ({result['public_folds']} of its folds timed).",
         "Goal: decoded once, at least 3 times as fast.",
         "",
         *table(
-            ["public loop", "ours", "of it decoding", "of it training", "times"],
+            ["public loop", "ours", "ours, decoding", "ours, training", "times"],
             [
                 [
                     minutes(result["public_seconds"]),
@@ -223,11 +223,11 @@ def rules(result: Row) -> list[str]:
     return [
         "## Rules",
         "",
-        f"Goal for rules on scores: {result['goal_s']:.0f} s at 1e7. For rules on features time is stated, and memory",
-        "must be linear in n: all distances of 50,000 samples would take 9,537 MiB.",
+        f"Goal for rules on scores: {result['goal_s']:.0f} s at 1e7. Rules on features have no goal for time; their",
+        "memory must be linear in n: all distances of 50,000 samples would take 9,537 MiB.",
         "",
         *table(
-            ["rule", "input", "budget", "seconds", "peak MiB", "of it inputs"],
+            ["rule", "input", "budget", "seconds", "peak MiB", "inputs, MiB"],
             [
                 [
                     r["rule"],
@@ -268,8 +268,8 @@ def training_loop(result: Row) -> list[str]:
         "transforms image by image; same network, epochs, batches and optimiser; in float32), and its floor: the same",
         "loop on a tensor without transforms. `ours bf16` is how the presets run on this processor (`precision=auto`).",
         "Goal: the convnet at least twice as fast on the CPU;",
-        "ResNet-18 there is bound by its arithmetic. On a CUDA device: not measured yet. The accuracies differ by more",
-        "than seeds do: ours shifts a reflected border into the image, the public loop a black one, the floor none.",
+        "ResNet-18 there is bound by its arithmetic. On a CUDA device: not measured yet. Accuracies differ by more",
+        "than seeds explain: our crops have a reflected border, the public loop's a black one, the floor has none.",
         "",
         *table(
             ["row", "loop", "s an epoch", "images/s", "times the public loop", "held-out accuracy by seed, %"], rows
@@ -300,9 +300,9 @@ def closed_form(result: Row) -> list[str]:
     return [
         "## The closed form, beside scikit-learn",
         "",
-        "`ridge` at one penalty and the same folds; scikit-learn gets float64 arrays, which ours makes of float32",
-        "itself. By operations: how many times those of ours scikit-learn does, a bound where both are as fast at it;",
-        "for leave one out the price in single fits and predictions of `Ridge`. Memory is what is beyond the inputs.",
+        "`ridge` at one penalty and the same folds. scikit-learn gets float64 arrays; ours converts from float32",
+        "itself. By operations: the operations of scikit-learn over ours, or for leave one out the time of ours in single",
+        "fits and predictions of `Ridge`. Memory is what comes on top of the inputs.",
         "Goals: 5 times as fast at 5 folds and 40 times at 50 with 512 columns, leave one out for two fits, the same",
         "numbers to 1e-6.",
         "",
@@ -328,12 +328,12 @@ def closed_form_size(result: Row) -> list[str]:
         "",
         "Float16 vectors in a memory map, 1,000 classes, `el2n` through `unseen.score` from the opening of the files",
         "to the table; memory is anonymous memory at its peak. Operations are n d^2 for the Gram matrix, n d^2 for",
-        "leverages and 2 n d C for outputs; the peak is that of a 4,096-square matrix product of the same type. Of the",
-        "fit: without opening, hashing for copies and the table. Goals: under 5 minutes and 3 GiB, at least half of",
+        "leverages and 2 n d C for outputs; the peak is that of a 4,096-square matrix product of the same type. The",
+        "fit excludes opening, hashing for copies and the table. Goals: under 5 minutes and 3 GiB, at least half of",
         "the peak.",
         "",
         *table(
-            ["n", "plan", "products", "wall", "of it the fit", "memory", "share of the peak", "of the fit"],
+            ["n", "plan", "products", "wall", "the fit", "memory", "share of the peak", "of the fit"],
             [
                 [
                     f"{r['n']:,}",
@@ -365,9 +365,9 @@ def scale(result: Row) -> list[str]:
         f"{found['n']:,} x {found['d']} float16 vectors of {found['classes']:,} classes by `ridge` with float32 "
         f"products, at the {found['gigaoperations_a_second_of_2_cores']:.0f} GFLOP/s",
         f"that 2 cores reached for leave one out in the table above, {100 * found['share_of_peak']:.0f} % of their "
-        "peak; a GPU reaches that share of its own, or waits for its input.",
-        f"Both passes read {found['bytes_read'] / 1e12:.1f} TB. Beside the fit, opening, hashing for "
-        f"copies and the table take one process {found['hours_beside_the_fit']:.1f} h as they are.",
+        "peak; a GPU is assumed to reach the same share of its peak, or to wait for its input.",
+        f"Both passes read {found['bytes_read'] / 1e12:.1f} TB. Outside the fit, opening, hashing for "
+        f"copies and the table take one process {found['hours_beside_the_fit']:.1f} h.",
         "",
         *table(["plan", "operations", "workers", "each 2 cores", "each a GPU"], rows),
         "",
@@ -393,15 +393,15 @@ def hours(h: float) -> str:
 
 
 def on_ray(result: Row) -> list[str]:
-    """Ray beside local processes, a second worker, and tasks of nothing."""
+    """Ray beside local processes, a second worker, and empty tasks."""
     over, second, many = result["overhead"], result["second_worker"], result["scheduling"]
     return [
         "## Ray",
         "",
-        f"{result['samples']:,} samples, {result['network']}, {result['epochs']} epochs, a thread a fit, median of "
+        f"{result['samples']:,} samples, {result['network']}, {result['epochs']} epochs, one thread per fit, median of "
         f"{result['repeats']} runs in turn. 5 folds, two at a",
-        "time, beside two local worker processes, beyond Ray's own start (goal: under 10 %); 4 folds by two workers",
-        "beside one (goal: 1.8 times as fast). Scores are bit-equal.",
+        "time, against two local worker processes, without Ray's own start (goal: under 10 %); 4 folds by two workers",
+        "against one (goal: 1.8 times as fast). Scores are bit-equal.",
         "",
         *table(
             ["local", "by Ray", "overhead", "Ray's start", "one worker", "two workers", "times"],
@@ -443,9 +443,9 @@ def parts_on_ray(result: Row) -> list[str]:
         "## The closed form on Ray",
         "",
         f"Leave one out by `ridge`, float16 vectors in {result['shards']} shards, from the files to the table: in one",
-        f"process of {result['processors']} threads, and by as many tasks of Ray at a time with a thread each, beyond",
+        f"process of {result['processors']} threads, and by as many tasks of Ray with one thread each, without",
         f"Ray's own start. Median of {len(shapes[0]['ratios'])} runs in turn. Goal: within 10 % at ImageNet's shape.",
-        f"Then one fit of {many['parts']:,} parts with nothing in them, over {many['workers']} workers on the same",
+        f"Then one fit of {many['parts']:,} empty parts, over {many['workers']} workers on the same",
         "cores: scheduling and the tree of sums alone.",
         "",
         *table(
@@ -464,7 +464,7 @@ def parts_on_ray(result: Row) -> list[str]:
         ),
         "",
         *table(
-            ["parts of nothing", "wall", "driver's own time", "driver grows by", "the task that leads"],
+            ["empty parts", "wall", "driver's own time", "driver grows by", "the task that leads"],
             [
                 [
                     f"{many['parts']:,}",
