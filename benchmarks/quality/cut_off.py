@@ -51,10 +51,12 @@ before is 0.9 above (`cut_off_real_cifar10.json`). So the rule of before stands.
 
 A third round tries the limit of the rate alone, which touches only budgets below one part in the rate. It was written
 before its first run. Tuning data: the cells of the second round at 70 and 90 % pruned, and a real network,
-`convnet7` on CIFAR-10 (`real_networks.py`), at the same, three replicates. Chosen is the rate with the highest gain
-over random, mean over tables (half of them flipped) of accuracy and mean recall at both budgets; of those within a
-standard error of it over tables, the one that changes least. It must not be below the rule of before by more than 0.5
-points of accuracy with the network at either budget, mean of replicates, nor by more than 0.3 on the mean of the beds.
+`convnet7` on CIFAR-10 (`real_networks.py`), at the same, three replicates. Chosen is the rate with the fewest cells of
+tables certainly below random (95 %, accuracy), if its gain over random, mean over tables of accuracy and mean recall at
+both budgets, is within a standard error over tables of the highest. It must not be below the rule of before by more
+than 0.5 points of accuracy with the network at either budget, mean of replicates, nor by more than 0.3 on the mean of
+the beds. (A first wording, changed before any network was tested, took the rate that changes least of those within a
+standard error of the highest gain. That is 5, by which boosting stays 20 points below random on `kr.vs.kp`.)
 It is shown once on twenty further tables of 700 rows or more, at 70, 80, 90 and 95 % pruned (`third report`, two
 replicates or more), with `convnet7` on CIFAR-100 at the same, three replicates, and on the report beds at 90 %
 (`designs.py`). If it is below the rule of before on the mean of the further tables, or certainly below it on CIFAR-100,
