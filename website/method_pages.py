@@ -17,7 +17,7 @@ from unseen.scores import SCORES, describe_all
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
 FAMILIES = {
     "pointwise": "From one observation",
-    "dynamics": "From the course of training",
+    "dynamics": "From training dynamics",
     "two_sided": "From both sides, or several models",
     "label_quality": "Is the label right?",
 }
@@ -53,9 +53,9 @@ def _all_scores() -> str:
     lines = [
         "# Scores",
         "",
-        "A score is one number a sample, from what models say of it. It declares which way it points, and no rule ever",
-        "guesses. *Harder*, *easier* and *worth* say what a high value means. `unseen scores` prints this list.",
-        "Under `folds` or `leave_one_out` every one of them is held out; under `seen` it is the classic score.",
+        "A score is one number per sample, from the predictions of models. Its direction, *harder*, *easier* or",
+        "*worth*, says what a high value means, and no rule guesses it. `unseen scores` prints this list. Under",
+        "`halves`, `folds` or `leave_one_out` scores are held out; under `seen` they are the classic in-sample scores.",
         "",
     ]
     own = {family for _, kind in SCORES.items() if (family := _family(kind)) and family not in FAMILIES}
@@ -65,8 +65,8 @@ def _all_scores() -> str:
         if mine:
             lines += [f"## {title}", "", *_table(["score", "high means", "reads", "formula"], map(_line, mine)), ""]
     lines += [
-        "Which of them choose better than random, at which rates: [the study](../quality/results.md).",
-        "On one scale across folds: `align=` of [`select`](../reference.md). Functions for logits of your own:",
+        "[The study](../quality/results.md) says which of them choose better than random, at which rates.",
+        "`align=` of [`select`](../reference.md) puts folds on one scale. Functions for logits of your own:",
         "[`unseen.functional`](../reference/functional.md). To add one: CONTRIBUTING.md in the repository.",
     ]
     return "\n".join(lines) + "\n"
@@ -125,7 +125,7 @@ def _all_rules() -> str:
             "",
             *_table(["rule", "reads", "options", "what it does"], rows),
             "",
-            "Which of them choose better than random, at which rates: [the study](../quality/results.md).",
+            "[The study](../quality/results.md) says which of them choose better than random, at which rates.",
             "For scores of your own: [`unseen.rules`](../reference/rules.md).",
             "To add one: CONTRIBUTING.md in the repository.",
             "",
