@@ -96,8 +96,8 @@ def test_where_models_are_too_weak_the_coreset_is_random_and_says_so():
     said = []
     coreset, history, _ = grow((X, y), keep=100, report=lambda kind, **more: said.append((kind, more)))
     assert len(history) == 1
-    assert "better than naming the largest class" in coreset.provenance["fallback"]
-    assert any("better than naming" in more["text"] for kind, more in said if kind == "say")
+    assert "better than predicting the largest class" in coreset.provenance["fallback"]
+    assert any("better than predicting" in more["text"] for kind, more in said if kind == "say")
     np.testing.assert_array_equal(np.bincount(y[coreset.indices]), 25)
     assert spec_of(coreset) == "random:quota=floored"  # what was done, not what the default would have been
     assert history.about["rule"] == "random"

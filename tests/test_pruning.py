@@ -125,7 +125,7 @@ def test_weak_models_are_not_asked_how_many_labels_are_wrong():
     one = unseen.score(rng.normal(size=(200, 4)), np.arange(200) % 10 == 0, scores="label_issue", learner=LDA)
     assert (one.predictions == one.labels).mean() > 0.8
     assert np.isnan(unseen.label_error_share(one)), "no better than to name the largest class"
-    assert too_weak_to_doubt(one).endswith(" %, no better than naming the largest class, 90.0 %)")
+    assert too_weak_to_doubt(one).endswith(" %, no better than predicting the largest class, 90.0 %)")
     nobody = replace(one, predictions=np.full(200, -1))
     assert np.isnan(unseen.label_error_share(nobody))
     assert too_weak_to_doubt(nobody) == "no model judged these samples"
@@ -283,7 +283,7 @@ def test_a_model_that_gives_up_accuracy_for_recall_is_not_weak():
     x = rng.normal(size=(600, 1)) + 1.5 * y[:, None]
     weighted = LogisticRegression(class_weight={0: 1, 1: 20})
     table, coreset = unseen.prune(x, y, keep=0.5, learner=weighted, threads=1)
-    assert (table.predictions == y).mean() < 0.75  # naming the largest class is right on four fifths
+    assert (table.predictions == y).mean() < 0.75  # predicting the largest class is right on four fifths
     assert coreset.provenance["rule"] == "stratified"
 
 
@@ -372,7 +372,7 @@ def test_what_models_of_a_target_are_worth_is_told():
     table = unseen.prune(unseen.data.from_arrays(x, target=target), keep=0.5).scores
     assert table.r2 == pytest.approx(1 - table.column("loss").mean() / target.var())
     assert table.median_error == pytest.approx(np.median(np.sqrt(table.column("loss"))), rel=0.01)
-    with pytest.warns(UserWarning, match="less than naming the median of the target"):
+    with pytest.warns(UserWarning, match="less than predicting the median of the target"):
         unseen.prune(unseen.data.from_arrays(x, target=rng.normal(size=400)), keep=0.5)
 
 
@@ -394,7 +394,7 @@ def test_an_own_loop_that_hands_in_outputs_in_another_order_is_told():
     for fit in recorder:
         model = GaussianNB(var_smoothing=1e-2).fit(x[fit.train], y[fit.train])
         recorder.record(fit.unseen, model.predict_joint_log_proba(x[rng.permutation(fit.unseen)]))
-    with pytest.warns(UserWarning, match="better than naming the largest class"):
+    with pytest.warns(UserWarning, match="better than predicting the largest class"):
         unseen.select(recorder.table(), keep=0.5)
 
 

@@ -1,10 +1,10 @@
 """All scores as pure functions of logits: arrays in, arrays out, NumPy or torch.
 
 From one observation (n, C): `el2n`, `loss`, `entropy`, `least_confidence`, `margin`, `label_margin`,
-`grand_last_layer`. From the course of training (T, n, C): `aum`, `forgetting`, `correctness`, `confidence`,
-`variability`, `dyn_unc`, `dual`, `tdds`. From several models (R, n, C): `memorization`, `holdout_gap`, `reducible`,
-`disagreement`. For label quality (n, C): `self_confidence`, `normalized_margin`, `label_issue`, `label_error_share`.
-To put folds on one scale: `align`, `temperatures`.
+`grand_last_layer`. From training dynamics (T, n, C): `aum`, `forgetting`, `correctness`, `confidence`, `variability`,
+`dyn_unc`, `dual`, `tdds`. From several models (R, n, C): `memorization`, `holdout_gap`, `reducible`, `disagreement`.
+For label quality (n, C): `self_confidence`, `normalized_margin`, `label_issue`, `label_error_share`. To put folds on
+one scale: `align`, `temperatures`.
 
 Logits are float, labels integers (n,) in 0 .. C - 1. The result is float64 (n,), of the kind and on the device of the
 logits. An `ArgumentError` refuses wrong shapes, labels out of range, NaN and infinite logits, and names what is wrong.

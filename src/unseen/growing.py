@@ -1,8 +1,8 @@
-"""Growing a coreset in several steps, which models trained on the coreset so far complete: `grow`.
+"""Growing a coreset in several steps, each by models trained on the coreset so far: `grow`.
 
-The first step is `unseen.prune` on a part of the budget. Each further step trains one model on the coreset so far, asks
-it about the samples outside, and adds those that it is least sure about. Samples that the rule cut off in the first
-step, such as likely wrong labels, stay out. No sample is judged by a model that saw it.
+The first step is `unseen.prune` on a part of the budget. Each further step trains one model on the coreset so far,
+predicts the samples outside it, and adds those that the model is least sure about. Samples that the rule cut off in the
+first step, such as likely wrong labels, stay out. No sample is judged by a model that saw it.
 
 `Growth` holds the settings and `Loop` carries them out, for `grow` and for the methods that `unseen.evaluating`
 compares. This is the only place where a coreset decides what is trained on next.
@@ -83,13 +83,13 @@ def grow(
 
     The first step scores every sample by models that did not see it, and chooses a part of the budget. Each further
     step trains a model on the coreset so far, and adds the samples outside it that are worth most by `refill`. Samples
-    that the rule would cut off at the whole budget, such as likely wrong labels, are never added. Copies of samples in
+    that the rule would cut off at the full budget, such as likely wrong labels, are never added. Copies of samples in
     the coreset are added last. A further step costs one training on the coreset so far.
 
     The arguments are those of `unseen.score` and `unseen.select`; `score`, `rule` and `plan` are those of the first
     step. `start` is the share of the budget in (0, 1) that the first step chooses, or a coreset of this data set to
     begin with. `steps` is the number of further steps, which add equally many samples. `refill` is the score by which
-    samples enter in these. `quota` says how the classes share the samples that a step adds: `"proportional"` to their
+    these steps add samples. `quota` says how the classes share the samples that a step adds: `"proportional"` to their
     size, `"uniform"`, or `"error"`, in proportion to size x held-out error.
 
     Returns:
@@ -208,9 +208,9 @@ class ScoringStep(NamedTuple):
 
 
 class Loop:
-    """A growth of one coreset, of `sizes` at the start and after each step, by so many `trainings`.
+    """The growth of one coreset, to `sizes` at the start and after each step; it takes `trainings` trainings.
 
-    Settings that cannot work are refused when it is made, before any training.
+    Settings that cannot work are refused in the constructor, before any training.
     """
 
     def __init__(

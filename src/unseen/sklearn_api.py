@@ -45,8 +45,8 @@ class Pruner(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]  # scik
             `unseen.prune`: two halves, and five folds for learners in closed form.
         learner: a scikit-learn classifier with `predict_proba`, or what `unseen.learners.resolve` takes; None is
             logistic regression on standardised features, and gradient boosting where X holds text.
-        quota: how the budget is shared among the classes (`"proportional"`, `"floored"`, `"uniform"`, `"error"`);
-            None for what the rule does by itself, and of the default rule, `"floored"`.
+        quota: how the budget is shared among the classes (`"proportional"`, `"floored"`, `"uniform"`, `"error"`); None
+            for the rule's own way, which is `"floored"` for the default rule.
         groups: `"duplicates"` keeps exact copies in one fold; an array (n,) keeps these groups together, but fits
             only the one X that it was made for, so it cannot be used in cross-validation; None keeps nothing together.
         random_state: an integer; a `RandomState`, from which one number is drawn; or None for another result each

@@ -1,6 +1,6 @@
-"""The conformance tests of scores, learners and data sets: what each must do, ours or yours. Call them from a test.
+"""The conformance tests of scores, learners and data sets, built-in or your own. Call them from a test.
 
-What is wrong comes as an `AssertionError` that says what. Rules have `unseen.rules.conformance.check_rule`.
+A failure is an `AssertionError` that says what is wrong. Rules have `unseen.rules.conformance.check_rule`.
 """
 
 from unseen.data.conformance import check_data

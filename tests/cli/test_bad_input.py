@@ -203,7 +203,7 @@ def test_features_of_another_data_set_are_refused_before_training(unseen_says, p
 def test_another_configuration_is_refused_with_what_differs(unseen_says, prune, finished, change, differs):
     before = content(finished)
     said = unseen_says(*prune, *change, "--out", finished)
-    refused(said, 3, "is the run of another configuration; repeat its options, or choose another --out")
+    refused(said, 3, "is a run of another configuration; repeat its options, or choose another --out")
     refused(said, 3, differs)
     assert content(finished) == before
 

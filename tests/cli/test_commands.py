@@ -503,7 +503,7 @@ def test_a_coreset_that_is_replaced_is_said(unseen_says, prune, finished):
     assert "replaced" not in unseen_says(*again).err
     said = unseen_says(*again, "--keep", "0.25")
     assert said.code == 0, said.err
-    assert f"replaced in {finished / 'coreset.parquet'}: the coreset of 100 samples that was there" in said.err
+    assert f"replaced the coreset of 100 samples in {finished / 'coreset.parquet'}" in said.err
     assert len(unseen.load(finished).coreset) == 50
     assert "replaced" not in unseen_says(*again, "--quiet").err
 

@@ -96,7 +96,7 @@ def test_other_data(look, unseen_says, moved, change, named):
     assert all(place.startswith("fingerprint") for place in places)
     said = unseen_says("resume", run, "--dry-run")
     assert said.code == 4
-    assert said.out.startswith("data  other than was scored\n      fingerprint.")
+    assert said.out.startswith("data  differs from what was scored\n      fingerprint.")
 
 
 def test_data_that_does_not_fit_the_command_any_more(look, moved):
@@ -152,7 +152,7 @@ def test_versions_that_changed_since(look, unseen_says, finished, monkeypatch):
     code, found = look(finished)
     assert code == 0  # the data is the same, and nothing is left to do
     assert "versions.numpy: " in found["other_differences"][0]
-    assert "note  made otherwise than it would be now\n" in unseen_says("resume", finished, "--dry-run").out
+    assert "note  made with other versions or settings\n" in unseen_says("resume", finished, "--dry-run").out
 
 
 def test_what_is_no_run_to_resume(unseen_says, finished, tmp_path):

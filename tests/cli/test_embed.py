@@ -53,7 +53,7 @@ def test_a_table_becomes_vectors_that_every_command_reads(unseen_says, table, tm
     said = embed(unseen_says, table, out, "--test-split", "test")
     assert said.code == 0, said.err
     assert "embedded  40 samples, 5 columns" in said.out
-    assert "embedded by columns: no label takes part in it" in said.out
+    assert "embedded by columns: it uses no labels" in said.out
     assert "40 samples, 20 to test" in said.err
     assert "train: 40 of 40" in said.err
     data = unseen.data.resolve(out)
@@ -159,7 +159,7 @@ def test_an_interrupted_command_says_so_and_leaves_nothing(unseen_says, table, t
         for number, handler in before.items():
             signal.signal(number, handler)
     assert said.code == code
-    assert said.err.count(f"{word}; nothing is kept, the same command begins anew\n") == 1
+    assert said.err.count(f"{word}; nothing was kept; the same command begins again\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["table.parquet"]
 
 

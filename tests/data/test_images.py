@@ -202,7 +202,7 @@ def test_unreadable_images_are_all_named_and_can_be_skipped(folder):
         assert data.labels.tolist() == [0, 1, 1]
         np.testing.assert_array_equal(everything(data), np.stack([picture(2), picture(2), picture(3)]))
         assert data.notes[-1].startswith(
-            "2 images dropped that cannot be read, so rows are counted without them: cat/2.png"
+            "dropped 2 images that cannot be read; rows are counted without them: cat/2.png"
         )
         assert data.duplicate_groups().tolist() == [0, 0, 2]
 
@@ -259,7 +259,7 @@ def test_other_files_are_left_out_and_counted(folder):
     data = from_folder(folder)
     assert len(data) == 4
     kinds = r"1 (\.txt|README), 1 (\.txt|README)"
-    assert re.fullmatch(rf"left out, as no images of a class that are read \(.*\.jpg.*\): {kinds}", data.notes[0])
+    assert re.fullmatch(rf"left out, as their type is not read \(.*\.jpg.*\): {kinds}", data.notes[0])
 
 
 def test_images_that_are_not_read_are_named_in_a_warning(folder):

@@ -254,17 +254,17 @@ ORDER = np.random.default_rng(1).permutation(40)
 @pytest.mark.parametrize(
     ("name", "values", "reason"),
     [
-        ("n", range(40), "go with the order of the rows"),
-        ("n", 3 * np.arange(40) + ORDER % 3, "go with the order of the rows"),
-        ("n", np.arange(40)[::-1], "go with the order of the rows"),
-        ("n", np.arange(40.0), "go with the order of the rows"),
-        ("n", np.arange(40, dtype=np.uint64) + 2**63, "go with the order of the rows"),
+        ("n", range(40), "in the order of the rows"),
+        ("n", 3 * np.arange(40) + ORDER % 3, "in the order of the rows"),
+        ("n", np.arange(40)[::-1], "in the order of the rows"),
+        ("n", np.arange(40.0), "in the order of the rows"),
+        ("n", np.arange(40, dtype=np.uint64) + 2**63, "in the order of the rows"),
         ("n", ORDER + 1, "row numbers in another order"),
-        ("n", np.arange(40, dtype=np.float16), "go with the order of the rows"),
-        ("Unnamed: 0", 7 * ORDER, "row numbers by name"),
-        ("idx", 7 * ORDER, "row numbers by name"),
-        ("", np.datetime64("2020-01-01") + np.arange(40), "go with the order of the rows"),
-        ("index", np.datetime64("2020-01-01", "ns") + 7 * ORDER, "row numbers by name"),
+        ("n", np.arange(40, dtype=np.float16), "in the order of the rows"),
+        ("Unnamed: 0", 7 * ORDER, "under a usual name for row numbers"),
+        ("idx", 7 * ORDER, "under a usual name for row numbers"),
+        ("", np.datetime64("2020-01-01") + np.arange(40), "in the order of the rows"),
+        ("index", np.datetime64("2020-01-01", "ns") + 7 * ORDER, "under a usual name for row numbers"),
         ("n", 7 * ORDER, None),  # may be anything
         ("idx", ORDER % 39, None),  # not all differ
         ("n", ORDER % 20, None),

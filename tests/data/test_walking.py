@@ -176,7 +176,7 @@ def test_what_is_no_file_is_refused_by_name_or_skipped(photos):
         data = from_folder(photos, on_error="skip", **options)
         assert len(data) == 12
         assert data.notes[-1].startswith(
-            "5 images dropped that cannot be read, so rows are counted without them: cat/lost.png"
+            "dropped 5 images that cannot be read; rows are counted without them: cat/lost.png"
         )
 
 

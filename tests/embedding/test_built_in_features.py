@@ -58,7 +58,7 @@ def test_no_label_takes_part_and_equal_seeds_give_equal_bits(by):
     y = np.arange(len(X)) % 3
     one, again, other = (unseen.embed(X, labels, by=by) for labels in (y, y, y[::-1] == 1))
     assert vectors(one).tobytes() == vectors(again).tobytes() == vectors(other).tobytes()
-    assert one.notes == (f"embedded by {by.partition(':')[0]}: no label takes part in it",)
+    assert one.notes == (f"embedded by {by.partition(':')[0]}: it uses no labels",)
 
 
 @pytest.mark.parametrize("by", ["patches:patches=5,size=4", "tfidf:dimensions=6"])

@@ -195,7 +195,7 @@ def test_a_probe_split_is_trained_on_by_nobody_and_said_plainly():
     assert all(np.array_equal(unseen_, probe) for _, unseen_ in seen)
     assert not any(np.isin(train, probe).any() for train, _ in seen)
     assert np.ptp(np.bincount(TRAIN[1][probe]) - np.bincount(TRAIN[1]) / 4) < 2
-    assert "whoever chose the coreset had seen their labels" in found.about["test"]["text"]
+    assert "the coreset was chosen with their labels" in found.about["test"]["text"]
     assert found["coreset"].kept[0] == len(np.setdiff1d(HALF.indices, probe)) == found["random"].kept[0]
 
 

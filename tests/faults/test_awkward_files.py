@@ -293,9 +293,9 @@ FOLDERS = {
     ),
     "folder named as an image": Case(after(photos, lambda p: (p / "cat/z.png").mkdir()), PHOTOS),
     "pipe": Case(after(photos, lambda p: pipe(p / "cat/p.png")), refusal="cat/p.png (a pipe, not a file)", unread=True),
-    "pipe skipped": Case(after(photos, lambda p: pipe(p / "cat/0.png")), PHOTOS[1:], "1 image dropped", "", SKIP, True),
+    "pipe skipped": Case(after(photos, lambda p: pipe(p / "cat/0.png")), PHOTOS[1:], "dropped 1 image", "", SKIP, True),
     "lost": Case(after(photos, lambda p: lost(p / "cat/l.png")), refusal="cat/l.png (a link to nowhere", unread=True),
-    "lost skipped": Case(after(photos, lambda p: lost(p / "cat/0.png")), PHOTOS[1:], "1 image dropped", "", SKIP, True),
+    "lost skipped": Case(after(photos, lambda p: lost(p / "cat/0.png")), PHOTOS[1:], "dropped 1 image", "", SKIP, True),
     "latin": Case(after(photos, lambda p: latin(p / "cat/0.png")), refusal="cat/\\xe9.png (its name is", unread=True),
     "latin skipped": Case(after(photos, lambda p: latin(p / "cat/0.png")), PHOTOS[1:], "\\xe9.png", "", SKIP, True),
     "latin class": Case(after(photos, lambda p: latin(p / "cat")), refusal="photos/\\xe9 is not UTF-8; rename it"),
@@ -332,16 +332,20 @@ KEYS = [f"{37 * at % 101:x}-a" for at in SHUFFLED]
 COLUMNS = {
     "pandas' index": (pa.Table.from_pandas(frame().sample(frac=1, random_state=0)), ["a", "b"], "an index that pandas"),
     "a named index": (pa.Table.from_pandas(frame(c=RNG.normal(size=N)).set_index("c")), ["a", "b"], "an index that pa"),
-    "numbers in order": (pa.Table.from_pandas(frame(n=np.arange(N))), ["a", "b"], "go with the order of the rows"),
+    "numbers in order": (pa.Table.from_pandas(frame(n=np.arange(N))), ["a", "b"], "in the order of the rows"),
     "numbers in disorder": (pa.Table.from_pandas(frame(n=SHUFFLED)), ["a", "b"], "row numbers in another order"),
-    "by name": (pa.Table.from_pandas(frame(idx=3 * SHUFFLED)), ["a", "b"], "row numbers by name"),
+    "by name": (pa.Table.from_pandas(frame(idx=3 * SHUFFLED)), ["a", "b"], "under a usual name for row numbers"),
     "numbers as text": (
         pa.Table.from_pandas(frame(n=[str(at) for at in range(N)])),
         ["a", "b"],
         "the order of the rows",
     ),
-    "names of rows": (pa.Table.from_pandas(frame(n=[f"img{at}.png" for at in range(N)])), ["a", "b"], "names that go"),
-    "dates in order": (pa.Table.from_pandas(frame(n=DAYS)), ["a", "b"], "names that go with the order of the rows"),
+    "names of rows": (
+        pa.Table.from_pandas(frame(n=[f"img{at}.png" for at in range(N)])),
+        ["a", "b"],
+        "names in the order",
+    ),
+    "dates in order": (pa.Table.from_pandas(frame(n=DAYS)), ["a", "b"], "names in the order of the rows"),
     "some are missing": (
         pa.Table.from_pandas(frame(n=pd.array([None, *range(1, N)], dtype="Int64"))),
         ["a", "b"],
@@ -350,7 +354,7 @@ COLUMNS = {
     "anew in each part": (
         pa.table({**vectors(), "Unnamed: 0": np.arange(N) % (N // 2), "label": LABELS}),
         ["a", "b"],
-        "begin anew",
+        "start again",
     ),
     "text beside text": (pa.table({"sentence": TEXTS, "label": LABELS, "key": KEYS}), ["sentence"], "beside text"),
     "an index as text": (

@@ -184,7 +184,7 @@ def test_one_model_in_all_fits():
             record.on_train_epoch_end(model=net, loader=DataLoader(Subset(DATASET, fit.unseen), 10))
         return own.table()
 
-    with pytest.raises(unseen.ExposureError, match="fit r0f1 would go on with the weights of fit r0f0"):
+    with pytest.raises(unseen.ExposureError, match="fit r0f1 would continue from the weights of fit r0f0"):
         trained(reset=False, told=True)
     for reset in (True, False):
         with pytest.raises(unseen.ArgumentError, match=r"fit r0f1 trains the model of fit r0f0, .* pass model="):

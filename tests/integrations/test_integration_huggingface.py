@@ -204,7 +204,7 @@ def test_a_model_made_outside_of_the_loop(trainer):
         trainer(Subset(DATASET, fit.train), Subset(DATASET, fit.unseen), record, model).train()
 
     train(next(fits))
-    with pytest.raises(unseen.ExposureError, match="fit r0f1 would go on with the weights of fit r0f0"):
+    with pytest.raises(unseen.ExposureError, match="fit r0f1 would continue from the weights of fit r0f0"):
         train(next(fits))
 
 
@@ -218,7 +218,7 @@ def test_a_folder_of_checkpoints_that_fits_share(trainer):
         made.train(resume_from_checkpoint=again)
 
     train(next(fits), again=False)
-    with pytest.raises(unseen.ExposureError, match="fit r0f1 would go on from a checkpoint, though it has not begun"):
+    with pytest.raises(unseen.ExposureError, match="fit r0f1 would continue from a checkpoint, but it has not begun"):
         train(next(fits), again=True)
 
 

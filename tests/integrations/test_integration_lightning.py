@@ -294,7 +294,7 @@ def test_a_module_made_outside_of_the_loop():
     own, module = recorder(["el2n"]), Lit()
     record, fits = held_out(own), iter(own)
     trainer([record]).fit(module, *loaders(next(fits)))
-    with pytest.raises(unseen.ExposureError, match="fit r0f1 would go on with the weights of fit r0f0"):
+    with pytest.raises(unseen.ExposureError, match="fit r0f1 would continue from the weights of fit r0f0"):
         trainer([record]).fit(module, *loaders(next(fits)))
 
 
@@ -305,5 +305,5 @@ def test_a_training_that_goes_on_from_a_checkpoint_of_another_fit(tmp_path):
     training.fit(Lit(), *loaders(next(fits)))
     training.save_checkpoint(tmp_path / "last.ckpt")
     training = trainer([record], max_epochs=4)
-    with pytest.raises(unseen.ExposureError, match="fit r0f1 would go on from a checkpoint, though it has not begun"):
+    with pytest.raises(unseen.ExposureError, match="fit r0f1 would continue from a checkpoint, but it has not begun"):
         training.fit(Lit(), *loaders(next(fits)), ckpt_path=tmp_path / "last.ckpt", weights_only=False)

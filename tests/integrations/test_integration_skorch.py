@@ -207,7 +207,7 @@ def test_a_net_that_goes_on_from_fit_to_fit(again):
         (net.partial_fit if again == "partial_fit" else net.fit)(Subset(DATASET, fit.train), None)
 
     train(next(fits))
-    with pytest.raises(unseen.ExposureError, match="fit r0f1 would go on with the weights of fit r0f0"):
+    with pytest.raises(unseen.ExposureError, match="fit r0f1 would continue from the weights of fit r0f0"):
         train(next(fits))
 
 

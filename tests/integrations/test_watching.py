@@ -177,7 +177,8 @@ def test_a_model_that_goes_on_from_another_fit_is_refused():
     model = network()
     fit, watching = second_fit(model, ids=IDS)
     with pytest.raises(
-        unseen.ExposureError, match=rf"fit r0f1 would go on with the weights of fit r0f0, .* ids {IDS[fit.unseen[0]]},"
+        unseen.ExposureError,
+        match=rf"fit r0f1 would continue from the weights of fit r0f0, .* ids {IDS[fit.unseen[0]]},",
     ):
         watching.check_start(model)
     other = network()
@@ -212,7 +213,7 @@ def test_a_checkpoint_of_another_fit_is_refused_and_that_of_the_same_one_is_not(
     taught(watching, network(), fit.unseen)
     next(watching.recorder.loop)
     watching.begin(epochs=2, first=2)
-    with pytest.raises(unseen.ExposureError, match=r"r0f1 would go on from a checkpoint, .* one of fit r0f0, as in"):
+    with pytest.raises(unseen.ExposureError, match=r"r0f1 would continue from a checkpoint, .* one of fit r0f0, as in"):
         watching.check_start(network(), resumed=True)
     watching.check_start(network())
     watching.check_start(network(), resumed=True)
@@ -226,7 +227,7 @@ def test_a_model_may_go_on_where_nothing_that_it_has_seen_is_judged():
     taught(watching, model, fit.unseen)
     next(watching.recorder.loop)
     watching.begin(epochs=2)
-    with pytest.raises(unseen.ExposureError, match=r"of fit \S+, which .* then judges: ids 5, 6, 7, 8, 9;"):
+    with pytest.raises(unseen.ExposureError, match=r"of fit \S+, which .* then scores: ids 5, 6, 7, 8, 9;"):
         watching.check_start(model)  # which the first fit learned, and the second went on with
 
 

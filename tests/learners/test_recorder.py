@@ -201,7 +201,7 @@ def test_rows_in_place_of_ids_are_refused_where_the_ids_are_rows_in_another_orde
 
 def test_outputs_of_other_samples_are_doubted_where_a_coreset_is_chosen():
     good = 5.0 * np.eye(C)[LABELS]
-    with pytest.warns(UserWarning, match=r"not better than naming .* for other samples, or in another order of"):
+    with pytest.warns(UserWarning, match=r"not better than predicting .* for other samples, or in another order of"):
         unseen.select(record_all(recorder(), np.roll(good, 1, axis=0)), keep=0.5)
     unseen.select(record_all(recorder(), good), keep=0.5)
 
@@ -288,7 +288,7 @@ def test_finished_fits_are_not_asked_for_again(tmp_path):
         (fit,) = own_fits(own)
     assert fit == "r0f2"
     assert [one.filename for one in said] == [__file__], "once"
-    assert "pass another out=; where you name what you train by" in str(said[0].message)
+    assert "pass another out=; with a name for your training" in str(said[0].message)
     table = own.table()
     whole = record_all(recorder(["el2n", "loss"]))
     for name in ("el2n", "loss"):
@@ -517,7 +517,7 @@ def test_fits_of_different_numbers_of_epochs(tmp_path):
     def trained(fit):
         return range(1, 3 + fit.fold)
 
-    told = r"^fits were recorded over 2 to 4 epochs, of which aum read all, .* read the first 2 \(epochs=2\)"
+    told = r"^fits were recorded over 2 to 4 epochs, and aum read all, .* read the first 2 \(epochs=2\)"
     with pytest.warns(UserWarning, match=told) as said:
         record_epochs(recorder(["aum", "el2n", "correctness:epochs=2"]), trained)
     assert [one.filename for one in said] == [__file__]

@@ -80,7 +80,7 @@ def test_it_names_the_rule_as_typed_and_why_a_coreset_is_random(tmp_path):
         said = " ".join("".join(Elements(page_of(run, tmp_path)).text).split())
         if name == "weak":
             assert "The rule random:quota=floored kept 200 (50.0 %) and left out 200. It draws at random within" in said
-            assert "better than naming the largest class (95.0 %), so their scores are not used." in said
+            assert "better than predicting the largest class (95.0 %), so their scores are not used." in said
             assert "not counted, since the models are too weak to doubt a label (right on 9" in said
         else:
             assert "The rule stratified:by=rank,cutoff=auto,quota=floored kept 200 (50.0 %) and left out 200." in said

@@ -139,7 +139,7 @@ class WorkAhead(Exception):  # noqa: N818 - it is no error
 DECLINED = 1  # the exit code
 
 ASK = 600.0  # seconds of work from which on the program asks before it begins
-# Measuring takes up to half a minute, so it is done where the work may well be long: by values of all samples.
+# Measuring takes up to half a minute, so only work that may be long is measured: by the values of all samples.
 MANY_VALUES, MANY_TRAININGS = 20_000_000, 10
 ASKING = ("time", "takes")  # the words of its lines
 

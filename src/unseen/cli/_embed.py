@@ -38,7 +38,7 @@ def embed(
         None, "Labels that a module, model or pretrained backbone was trained on.", EMBEDDING, shown="what is known"
     ),
     test: str | None = o.option(
-        "DATA", "A test set, read as DATA is; embedded alike, with nothing fitted on it, to FOLDER/test.", o.DATA
+        "DATA", "A test set, read as DATA is and embedded in FOLDER/test; nothing is fitted on it.", o.DATA
     ),
     test_split: str | None = o.option(
         "NAME", "Rows of the test set (of DATA, without --test) whose column 'split' has this value.", o.DATA
@@ -80,7 +80,7 @@ def embed(
             **o.without_none(device=device, batch_size=batch_size),
         )
     except KeyboardInterrupt:
-        raise Interrupted("nothing is kept, the same command begins anew") from None
+        raise Interrupted("nothing was kept; the same command begins again") from None
     n, width = len(made), made.sample_shape[0]
     if showing.json:
         print_json({"data": str(out_dir), "n": n, "columns": width, "embedding": made.embedding})

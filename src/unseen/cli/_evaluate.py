@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from unseen.core.coreset import Coreset
     from unseen.core.protocols import Data
 
-MOST_CLASSES = 3  # told of a coreset, worst first
+MOST_CLASSES = 3  # listed for a coreset, worst first
 
 
 @o.subcommand("out_dir learner test seeds fix margin baseline jobs threads yes no_report quiet json")

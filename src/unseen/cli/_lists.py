@@ -13,7 +13,7 @@ UNEVEN_MEANS = """
 Classes are uneven where the largest has at least 1.25 times the mean size:
 strata of equal count keep the recall of the smaller ones. quota=floored shares
 the budget by the size of the classes, of which none counts as smaller than a
-fifth of the mean. Where models are hardly better than naming the largest class,
+fifth of the mean. Where models are hardly better than predicting the largest class,
 or far less sure than they are right, the rule is random:quota=floored."""
 
 

@@ -94,7 +94,7 @@ SCORES = option(
     "SCORE",
     "A score and its options, such as dual:window=5; repeat for several.",
     TRAINING,
-    shown="el2n and label_issue, with halves memorization; for a target, loss",
+    shown="el2n and label_issue; under halves also memorization; for a target, loss",
 )
 SEED = option("N", "The root seed.", RUNNING, default=0)
 THREADS = option("N", "Threads of a fit.", RUNNING, shown="all, shared by the jobs; 1 for a short fit")
@@ -103,7 +103,7 @@ VERIFY = option(None, "Fingerprint the data by a part of its content, or by all 
 JSON = option(None, "Print the result as one JSON object, and nothing else.", default=False, names="--json")
 QUIET = option(None, "Print the result only.", default=False, names="--quiet -q")
 YES = option(None, "Begin without asking, even if it takes long.", RUNNING, default=False, names="--yes -y")
-MARGIN = option("POINTS", "The loss that counts as none, in points.", COMPARISON, default=0.5)
+MARGIN = option("POINTS", "The largest loss that counts as lossless, in points.", COMPARISON, default=0.5)
 
 
 # ---- bundles --------------------------------------------------------------------------------------------------------

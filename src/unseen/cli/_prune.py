@@ -105,7 +105,7 @@ def prune(
             **options,
         )
     if before is not None and before.ids.tolist() != result.coreset.ids.tolist():
-        err.print(f"replaced in {out_dir / 'coreset.parquet'}: the coreset of {len(before):,} samples that was there")
+        err.print(f"replaced the coreset of {len(before):,} samples in {out_dir / 'coreset.parquet'}")
     print_pruned(out_dir, json=showing.json, no_report=showing.no_report)
 
 

@@ -173,7 +173,7 @@ class Inspection:
 
     def lines(self) -> list[tuple[str, str]]:
         """Describe the findings."""
-        lines = [("data", "the same as was scored" if not self.data else "other than was scored")]
+        lines = [("data", "the same as was scored" if not self.data else "differs from what was scored")]
         lines += [("", line) for line in self.data]
         if self.finished:
             lines.append(("done", "everything: nothing is left to do"))
@@ -182,7 +182,7 @@ class Inspection:
             begun = f"; begun: {', '.join(self.under_way)}" if self.under_way else ""
             lines.append(("left", self.left() + begun))
         if self.other:
-            lines.append(("note", f"made otherwise than it would be now{'' if self.finished else ', so not resumed'}"))
+            lines.append(("note", f"made with other versions or settings{'' if self.finished else ', so not resumed'}"))
             lines += [("", line) for line in self.other]
         return lines + [("files", f"{name} is damaged or lost; a resume makes it again") for name in self.damaged]
 
@@ -219,7 +219,7 @@ def inspect_files(run: Path, begun: Command, risks: list[str]) -> Inspection:
     known = manifest.get("fingerprint", {})
     if not isinstance(data, str) or any(list_external({"data": data})) or "n" not in known:
         raise RunError(
-            f"a dry run of {run} imports and connects to nothing, so it cannot compare the data: following the command "
+            f"a dry run of {run} imports and connects to nothing, so it cannot compare the data: repeating the command "
             f"{' and '.join(risks)}; add --trust if that is wanted"
         )
     try:
@@ -228,7 +228,7 @@ def inspect_files(run: Path, begun: Command, risks: list[str]) -> Inspection:
         lines = differences(*({k: v for k, v in about.items() if k != "groups"} for about in (known, normalise(here))))
     except (ArgumentError, DataError) as error:
         lines = [str(error)]
-    not_compared = [f"not compared, as following the command {risk}; --trust does so" for risk in risks]
+    not_compared = [f"not compared, because repeating the command {risk}; --trust allows it" for risk in risks]
     return _inspect(ReadOnlyRun(run), begun.name, [f"fingerprint.{line}" for line in lines], not_compared)
 
 

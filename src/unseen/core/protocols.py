@@ -16,23 +16,23 @@ from unseen.core.exposure import Fit, Observation, Plan, Side
 class Data(ABC):
     """Give the samples of a labelled data set; derive from it. Rows are positions in dataset order.
 
-    `take` and `fingerprint` are required, and the attributes without a value below. The default of everything else says
-    that the data set does not have it.
+    A subclass must define `take`, `fingerprint` and the attributes without a default. All other defaults say that the
+    data set does not have the feature.
 
     Attributes:
         ids: (n,) unique, of integers or text.
         labels: int64 (n,) in 0..C-1.
         class_names: (C,).
-        kind: what an input is.
-        sample_shape: of one input: (H, W, channels), (d,), or () for text.
-        dtype: of what `take` gives.
-        groups: int64 (n,) groups that the user gave, which never part; None: there are none.
-        targets: float64 (n,) of a regression, whose bins `labels` are then; None: it is a classification.
+        kind: the kind of inputs.
+        sample_shape: the shape of one input: (H, W, channels), (d,), or () for text.
+        dtype: the dtype of the arrays that `take` returns.
+        groups: int64 (n,) groups that the user gave, which stay on one side of each fit; None: there are none.
+        targets: float64 (n,) regression targets, of which `labels` are then the bins; None for a classification.
         label_values: (C,) the label of each class as the user gave it, which estimators see; None: its number.
-        feature_names: of the d features of vectors and tables; None: they have none.
+        feature_names: the names of the d features of vectors and tables; None: they have none.
         notes: what was done to the data on the way in, one sentence each.
         in_memory: whether `take` reads from memory rather than decode files.
-        files: `unseen.data.files.Files` behind it; None: there are none, or they are not known.
+        files: the files that it was read from; None: there are none, or they are not known.
     """
 
     ids: IdArray
@@ -54,30 +54,30 @@ class Data(ABC):
 
     @abstractmethod
     def take(self, rows: IntArray) -> npt.NDArray[Any]:
-        """Give the inputs of these rows, in that order: images uint8 (m, H, W, 3 or 1), vectors float32 (m, d), ..."""
+        """Return the inputs of the rows, in that order: images uint8 (m, H, W, 3 or 1), vectors float32 (m, d), ..."""
 
     @abstractmethod
     def fingerprint(self, *, full: bool = False) -> dict[str, object]:
         """Describe content and order as JSON; cheap unless `full`."""
 
     def duplicate_groups(self) -> IntArray | None:
-        """Give int64 (n,), a group for each sample, shared by exact copies. Default None: content is not compared."""
+        """Return a group for each sample, int64 (n,), shared by exact copies. Default None: content is not compared."""
         return None
 
     def check_unchanged(self) -> None:  # noqa: B027 - what is in memory has nothing to check
         """Refuse, by a DataError, files that have changed since they were opened. Default: there are none."""
 
     def as_kept(self, rows: IntArray) -> npt.NDArray[Any]:
-        """Give what `take` gives, or float16 vectors where these are what is kept. Default: it is what `take` gives."""
+        """Return what `take` returns, or float16 vectors if they are stored so. Default: what `take` returns."""
         return self.take(rows)
 
     def as_frame(self, rows: IntArray) -> Any:
-        """Give these rows as the frame that the user gave, with its names and types. Default None: none was given."""
+        """Return these rows as the frame that the user gave, with its names and types. Default None: none was given."""
         return None
 
     @property
     def sample_bytes(self) -> int:
-        """Count the bytes of one input as `take` gives it; of text and tables 8 a pointer."""
+        """Count the bytes of one input as `take` returns it; for text and tables, 8 per pointer."""
         return int(np.prod(self.sample_shape, dtype=np.int64)) * self.dtype.itemsize
 
     @property
@@ -89,17 +89,17 @@ class Data(ABC):
 class Learner(ABC):
     """Train on `fit.train`, and push the outputs of the model for the watch sets; derive from it.
 
-    `name`, `describe` and `fit` are required. The default of everything else says that the learner cannot do it.
-    `unseen.testing.check_learner` proves what a learner promises.
+    A subclass must define `name`, `describe` and `fit`. All other defaults say that the learner cannot do it.
+    `unseen.testing.check_learner` tests a learner.
 
     Attributes:
-        name: of the learner, for people.
-        epochs: of one training; None: it has none, and observes once.
+        name: the name of the learner, for messages.
+        epochs: the epochs of one training; None: it has none, and observes once.
         provides: the fields of an `Observation` that it can fill.
         closed_form: whether it does the fits of leave_one_out and of folds at once, told by `Fit.apart`.
         in_passes: whether such a fit can be done in parts elsewhere; see `in_parts`.
-        threads: of a fit, if the learner fixes them; None: those of the executor.
-        batch_size: samples a step; None: it does not train in batches.
+        threads: the threads per fit, if the learner fixes them; None: those of the executor.
+        batch_size: samples per step; None: it does not train in batches.
         data_workers: processes beside it that read batches.
     """
 
@@ -114,7 +114,7 @@ class Learner(ABC):
 
     @abstractmethod
     def describe(self) -> dict[str, object]:
-        """Give everything that changes its numbers, as JSON: compared when a run is resumed."""
+        """Return everything that changes its numbers, as JSON, to be compared when a run is resumed."""
 
     def check(self, data: Data) -> None:  # noqa: B027 - it takes any data
         """Refuse data that it cannot learn from, before any training. Default: it learns from any."""
@@ -129,22 +129,22 @@ class Learner(ABC):
         """
 
     def suited(self, data: Data) -> Learner:
-        """Give the learner for this data set. Default: the same for all."""
+        """Return the learner for this data set. Default: the same for all."""
         return self
 
     def with_threads(self, threads: int) -> Learner | None:
-        """Give the learner with this number of threads a fit; it may keep its own, which its `threads` then says.
+        """Return the learner with this number of threads per fit; it may keep its own, given by `threads`.
 
         Default None: it has no number of its own, and the executor sets the threads.
         """
         return None
 
     def with_workers(self, workers: int) -> Learner | None:
-        """Give the learner that trains each model in this number of processes. Default None: it trains in one."""
+        """Return the learner that trains each model in this number of processes. Default None: it trains in one."""
         return None
 
     def with_epochs(self, epochs: int) -> Learner | None:
-        """Give the learner with this number of epochs. Default None: its number cannot be changed."""
+        """Return the learner with this number of epochs. Default None: the number cannot be changed."""
         return None
 
     def steps(self, samples: int) -> int | None:
@@ -152,7 +152,7 @@ class Learner(ABC):
         return None
 
     def in_parts(self, data: Data, fit: Fit, wanted: frozenset[str], seed: int) -> Parts:
-        """Give a fit of many models (with `apart`) as passes over parts of the data; called only if `in_passes`.
+        """Return a fit of many models (with `apart`) as passes over parts of the data; called only if `in_passes`.
 
         `wanted` are the fields that the sink wants. Data that cannot be learned from are an `UnseenError`.
         """

@@ -47,8 +47,8 @@ class ScoreTable:
         mean_confidence: float64 (n,) mean probability of the label over observed epochs and repeats, or None.
         predictions: int64 (n,) class predicted by the final model of the first repeat, or None; -1 if no model judged
             the sample.
-        provenance: where the scores come from (plan, learner, seed, fingerprint), as JSON; of a target also its
-            variance, and the median of its squared distance to its median.
+        provenance: where the scores come from (plan, learner, seed, fingerprint), as JSON; for a regression target
+            also its variance, and the median of its squared distance to its median.
 
     >>> table = ScoreTable.of("el2n", [0.3, 1.2, 0.1], direction="harder")
     >>> table

@@ -286,25 +286,25 @@ def _numbering_reason(table: pa.Table, *, beside_text: bool, usual: bool) -> str
     if values is None or len(values) < _FEW:
         return None
     if not _all_differ(values, parts):
-        return "row numbers that begin anew" if usual and not named and _begins_anew(values) else None
+        return "row numbers that start again" if usual and not named and _begins_anew(values) else None
     order = np.argsort(parts, kind="stable")
     values, starts = values[order], np.flatnonzero(np.diff(parts[order], prepend=-1))
     up = np.delete(values[1:] > values[:-1], starts[1:] - 1)
     in_order = up.all() or not up.any()  # as all differ
     if named:
         if in_order:
-            return "names that go with the order of the rows"
+            return "names in the order of the rows"
         if beside_text:
             return "names that all differ, beside text"
-        return "names of rows by its own name" if usual else None
+        return "names that all differ, under a usual name for row names" if usual else None
     if in_order:
-        return "numbers that go with the order of the rows"
+        return "numbers in the order of the rows"
     lows, highs = (of.reduceat(values, starts).tolist() for of in (np.minimum, np.maximum))
     if sum(int(high) - int(low) + 1 for low, high in zip(lows, highs, strict=True)) == len(values):
         return "row numbers in another order"
     if beside_text:
         return "whole numbers that all differ, beside text"
-    return "row numbers by name, all of which differ" if usual else None
+    return "numbers that all differ, under a usual name for row numbers" if usual else None
 
 
 def _begins_anew(values: npt.NDArray[Any]) -> bool:

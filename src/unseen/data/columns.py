@@ -58,7 +58,7 @@ PIECE_ROWS = 1000  # rows of one exported table
 class TableFormat(Format):
     """A table that is read column by column: columns of inputs, labels, ids and groups.
 
-    `reads`, `read` and `images` are required, and the attribute `schema`.
+    A subclass must define `reads`, `read`, `images` and the attribute `schema`.
 
     Attributes:
         schema: the columns.

@@ -225,7 +225,7 @@ class Place:
 class Format(ABC):
     """A data set as it is stored, in one format; derive from it.
 
-    `reads` and `open` are required. Everything else has a default that goes by the open data set.
+    A subclass must define `reads` and `open`. All other defaults use the open data set.
 
     Args:
         source: what the user gave, such as a path.
@@ -233,8 +233,8 @@ class Format(ABC):
 
     Attributes:
         reader: the name of the public function that reads the format, for messages.
-        about: a source of this format, and what it is, for people.
-        options: the options that it has: those of `ReadOptions`, or others of its own.
+        about: a source of this format, and what it is, for messages.
+        options: the options that it has, from `ReadOptions` or its own.
         aliases: other names of options.
         root: the folder below which each sample is a file that is named by its id; None if there is none.
     """

@@ -258,7 +258,7 @@ def _refuse_or_skip(source: ImageSource, broken: Sequence[tuple[int, str]], opti
         raise DataError(f"{images} cannot be read: {named}; repair or remove them, or drop them with on_error='skip'")
     if len(broken) == len(source):
         raise DataError(f"the data set is empty: none of its images can be read: {named}")
-    return f"{images} dropped that cannot be read, so rows are counted without them: {named}"
+    return f"dropped {images} that cannot be read; rows are counted without them: {named}"
 
 
 class ProxyFile:
@@ -460,7 +460,7 @@ def _list_images(root: Path) -> tuple[Labelling, list[str]]:
     rest -= set(loose)
     notes = [f"left out, as they are in no class folder: {some(map(escape, loose))}"] if loose else []
     if rest:
-        notes.append(f"left out, as no images of a class that are read ({', '.join(SUFFIXES)}): {_list_others(rest)}")
+        notes.append(f"left out, as their type is not read ({', '.join(SUFFIXES)}): {_list_others(rest)}")
     if unread := sorted(name for name in rest if "/" in name and name.lower().endswith(OTHER_IMAGES)):
         warn(
             f"images left out: {some(map(escape, unread), 3)}; only {', '.join(SUFFIXES)} are read, as by "

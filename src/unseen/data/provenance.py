@@ -18,7 +18,7 @@ FORMAT = "unseen embedding 1"
 
 # What is known of the labels that an embedding was trained on, and the text for it.
 LABELS = {
-    "none": "no label takes part in it",
+    "none": "it uses no labels",
     "unknown": (
         "it is not known whether it was trained on these labels; if it was, held-out scores are not held out "
         "(see docs/embeddings.md)"
@@ -47,7 +47,7 @@ def note(provenance: Mapping[str, Any]) -> str:
     """Describe the embedding in one sentence, for the notes of the data set.
 
     >>> note({"embedding": {"by": "patches"}, "labels": "none"})
-    'embedded by patches: no label takes part in it'
+    'embedded by patches: it uses no labels'
     """
     made = provenance["embedding"]
     trained_on = f" (trained on {made['trained_on']})" if "trained_on" in made else ""

@@ -108,11 +108,11 @@ def embed(
         out: the folder to make. It holds x.npy float32 (n, d), y.npy (target.npy for a regression target), id.npy and
             group.npy where needed, and provenance.json. It appears only when it is complete. A folder that holds this
             very embedding is opened, a folder with another one refused. None keeps the vectors in memory.
-        test: a test set, as `data`. It is embedded as the training set, with nothing fitted on it, to `<out>/test`.
+        test: a test set, as `data`. It is embedded as the training set is, in `<out>/test`; nothing is fitted on it.
         labels: the labels that a backbone was trained on: `"none"`, `"these"`, `"others"` or `"unknown"`. The default
             is `"unknown"` for a backbone of your own and `"others"` for the named ones, except `"these"` for
             `"efficientnet_lite0"` where the classes are named as in ImageNet.
-        seed: the root seed, or None for one that is drawn.
+        seed: the root seed, or None to draw one.
         threads: the number of threads, on which the numbers of a matrix product depend; all processors by default. Part
             of the provenance.
         verify: as in `unseen.score`, for the fingerprint of `data` in the provenance.
@@ -133,7 +133,7 @@ def embed(
         >>> import unseen
         >>> data = unseen.embed(["a good film", "a bad film", "good fun"], [1, 0, 1], by="tfidf:dimensions=2")
         >>> data, data.notes
-        (ArrayData(3 samples, 2 classes, vector 2 float32), ('embedded by tfidf: no label takes part in it',))
+        (ArrayData(3 samples, 2 classes, vector 2 float32), ('embedded by tfidf: it uses no labels',))
     """
     seed = seed_of(None, seed)
     reading, options = split_reading_options(options)

@@ -56,7 +56,7 @@ class Running(TypedDict, total=False):
             `unseen.engine.executors.RayExecutor`; or an executor. The numbers are the same.
         jobs: fits trained at the same time, each in its own process. The default is 1; with Ray, as many as there is
             room for.
-        threads: threads a fit. The default is 1 for a short fit, else the processors shared among the jobs; with Ray,
+        threads: threads per fit. The default is 1 for a short fit, else the processors shared among the jobs; with Ray,
             1. Part of the manifest.
         verify: `"full"` puts a digest of all content in the manifest; `"cheap"`, the default, one of a sample of it.
         report: called with (kind, **fields) as work goes on.
@@ -369,7 +369,7 @@ class Work:
     def check_batch(self, samples: int) -> None:
         """Refuse to judge a coreset of less than one batch of the learner; nobody would train on so few samples.
 
-        Coresets on the way of a growth may be smaller. They are trained on in one batch of all their samples.
+        Coresets in the steps of `grow` may be smaller. They are trained on in one batch of all their samples.
         """
         batch = self.learner.batch_size or 1
         if samples < batch:
@@ -447,7 +447,7 @@ def _ignore_report(kind: str, **fields: object) -> None:
 
 
 def _set_workers(learner: Learner, workers: int) -> Learner:
-    """Return the learner with each model trained by so many processes; like threads, they are in its description."""
+    """Return the learner with each model trained by this number of processes, which is part of its description."""
     parallel = learner.with_workers(workers)
     if parallel is None:
         raise ArgumentError(
@@ -492,7 +492,7 @@ def _find_agreement(copies: IntArray | None) -> str | None:
 
 
 def _refuse_lone_class(samples: SampleInfo, plan: Plan) -> None:
-    """Refuse two classes of which one is held out as a whole: who is not trained on it knows one class alone."""
+    """Refuse two classes of which one is held out as a whole: a model without it knows one class alone."""
     counts = np.bincount(samples.labels, minlength=len(samples.class_names))
     if plan.scored_side != "unseen" or np.count_nonzero(counts) != 2:
         return

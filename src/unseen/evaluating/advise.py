@@ -67,8 +67,8 @@ def advise(
 
     `quick=True` is a cheap first answer, an estimate under a linear head: ridge regression on features takes the place
     of every training, and every share is tried. It needs vectors, or `features`. Features of a backbone that was
-    trained on these labels leak them, and make the estimate too good. The estimate does not tell how a network does on
-    the same coresets.
+    trained on these labels leak them, and make the estimate too good. It is no estimate for a network trained on the
+    same coresets.
 
     Args:
         data: anything `unseen.data.resolve` takes.
@@ -76,12 +76,12 @@ def advise(
         method: how the coreset is chosen, `"plan/score/rule"`; see `unseen.evaluating.methods.Method`. The default is
             that of `unseen.prune`: `"halves/el2n/stratified:cutoff=auto,quota=floored"` (with `by=rank` for
             uneven classes), and `"halves/loss/trimmed"` for a target.
-        margin: the loss of accuracy, or of R² for a target, that counts as none: 0.005 is half a point.
+        margin: the largest loss of accuracy, or of R² for a target, that counts as lossless: 0.005 is half a point.
         step: the shares tried are its multiples below 1.
         quick: whether a linear head stands in for the real training.
         searching: replicates per share in the search; the default is 2, or 5 with `quick`.
         seeds: fresh replicates for the confirmation, at least 3.
-        seed: the root seed, or None for one that is drawn.
+        seed: the root seed, or None to draw one.
         out: a directory that keeps every training.
         **options: the test set, learners, where they run, and how data is read; see
             `unseen.evaluating.trials.TrialOptions` and `unseen.score`. With `quick`, `learner` is ridge regression,
@@ -180,7 +180,7 @@ class Advice:
         budget: samples kept.
         n: samples in the training set.
         method: how the coreset is chosen.
-        margin: the loss of accuracy that counts as none.
+        margin: the largest loss of accuracy that counts as lossless.
         verdict: the comparison with training on everything, on fresh replicates.
         beside_random: the comparison with as many samples drawn at random, on the same replicates; None where nothing
             was confirmed.

@@ -220,7 +220,7 @@ class _TimedCheckpoints(DirectoryCheckpoints):
 
 
 class Costs:
-    """The costs of the fits of a scoring. They are extrapolated from fits on a sample, timed for so many `seconds`."""
+    """The costs of the fits of a scoring. They are extrapolated from fits on a sample, timed for `seconds`."""
 
     def __init__(self, work: Work, job: Scoring, seconds: float) -> None:
         self.learner, self.threads, self.data, self.job = work.learner, work.threads, work.data, job
@@ -371,7 +371,7 @@ def operations(learner: Learner, size: Size, d: int, outputs: int, n: int, fits:
 
     A symmetric product X'X of m rows counts m d^2, any other product of (m, d) and (d, C) 2 m d C, a Cholesky factor
     d^3 / 3, eigenvectors 9 d^3. There are d features, C outputs (1 for a regression target), n samples in the data set,
-    and so many fits in the plan: they share the sums over all n samples where they subtract from them.
+    and `fits` fits in the plan, which share the sums over all n samples where they subtract from them.
     """
     if isinstance(learner, RidgeLearner):
         return _ridge(learner, size, d, outputs, n, fits)

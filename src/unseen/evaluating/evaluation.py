@@ -82,8 +82,8 @@ def evaluate(
             differ only in their seed. They are replicates of one method, and its interval covers scoring and
             selection too. Those of the same samples count once.
         test: the test set, in any of the same forms; of a pair `(X, y)`, y is the target where `data` has one. None
-            takes a probe split of the training data, which no arm trains on; the selection had seen its labels, and
-            the result says so.
+            takes a probe split of the training data, which no arm trains on; the coreset was chosen with its labels,
+            and the result says so.
         probe: the share of the training data in that split, in (0, 0.5].
         baselines: some of `"full"`, `"random"`, `"random-stratified"` and `"dedup"` (semantic de-duplication, which
             needs `features`); by default all that are possible.
@@ -92,7 +92,7 @@ def evaluate(
             trains only the additional ones.
         fix: `"epochs"`, as many passes over less data; or `"iterations"`, as many steps as with the full data. Results
             of the two are not comparable.
-        margin: the loss of accuracy, or of R², that counts as none: 0.005 is half a point.
+        margin: the largest loss of accuracy, or of R², that counts as lossless: 0.005 is half a point.
         level: the level of the intervals; tests are at 1 - level.
         overlap: whether to `"refuse"`, `"drop"` or `"keep"` test samples that are equal to training samples. In a table
             of few columns they may be different samples.

@@ -50,7 +50,7 @@ def default_method(data: Data) -> str:
 
 
 def usual_methods(learner: Any, data: Data) -> list[str]:
-    """Return the methods that are compared where none is named: the way of `unseen.prune`, and the best peer.
+    """Return the methods that are compared by default: that of `unseen.prune`, and the best peer.
 
     For a target there is no peer, since CCS reads the margin between classes.
     """
@@ -159,7 +159,7 @@ class Selector:
         self.seed = seed
         self._features = features
         self._tables: dict[tuple[str, int], ScoreTable] = {}
-        self._weak = set[int]()  # replicates that were told
+        self._weak = set[int]()  # replicates whose models were reported as too weak
 
     def check(self, method: Method, budget: int) -> None:
         """Refuse, before any training, a budget that the method cannot meet or a score the learner cannot give."""

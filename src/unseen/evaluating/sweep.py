@@ -234,8 +234,8 @@ def sweep(
             included. The default compares that of `prune` with CCS, the best in-sample peer.
         keep: fractions or counts kept. Exactly one of keep and prune.
         prune: fractions or counts removed.
-        seeds: replicates, at least 2 for intervals.
-        seed: the root seed, or None for one that is drawn.
+        seeds: the number of replicates, at least 2 for intervals.
+        seed: the root seed, or None to draw one.
         out: a directory that keeps the cells.
         **options: the test set, learners, where they run, and how data is read; see
             `unseen.evaluating.trials.TrialOptions` and `unseen.score`.

@@ -104,7 +104,7 @@ def split_off_probe(train: Data, share: float, *, seed: int) -> Split:
     far = explain_share(rest, probe, share)
     text = (
         f"a probe split of {len(probe):,} training samples{f' ({far})' if far else ''}, on which no arm "
-        "trains; whoever chose the coreset had seen their labels"
+        "trains; the coreset was chosen with their labels"
     )
     return Split(train, rest.rows, probe.rows, text, {"by": "probe split", "n": len(probe), "share": float(share)})
 

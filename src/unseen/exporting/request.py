@@ -1,4 +1,4 @@
-"""What every kind of export is given: the request, files that are there whole or not at all, and safe names.
+"""What every kind of export gets: the request, files that appear whole or not at all, and safe names.
 
 An `ExportRequest` is a coreset, its scores where they are known, and the data set of both. An export is written under a
 temporary name until it is complete, and overwrites nothing.
@@ -101,7 +101,7 @@ class ExportRequest:
             self.report_done(done)
 
     def report_done(self, done: int) -> None:
-        """Report that so many samples are exported."""
+        """Report the number of samples exported so far."""
         if self.report is not None:
             self.report("exported", done=done, n=len(self.coreset))
 

@@ -84,8 +84,8 @@ _NOT_IN_CSV = (
 def to_csv(request: ExportRequest, out: Path) -> None:
     """Write one CSV file with the kept rows, in the order of the data set, and all its columns.
 
-    Rows of a CSV file are copied as they are written there, down to quotes and zeros in front. Names of image files are
-    written in full. Columns of images, lists or other nested values are refused, since CSV has no form for them.
+    Rows of a CSV file are copied as they are written there, down to quotes and zeros in front. Names of image files
+    become absolute paths. Columns of images, lists or other nested values are refused, since CSV has no form for them.
     """
     source = request.source
     named = source.by_name(request.rows) if isinstance(source, TableFormat) else None
@@ -158,8 +158,8 @@ def to_cleanlab(request: ExportRequest, out: Path) -> None:
     """Write a folder for cleanlab, with all samples in dataset order.
 
     It holds `pred_probs.npy` float32 (n, C), `labels.npy` int64 (n,) and `ids.npy`. Each row of probabilities is the
-    mean over the models that never saw the sample; of several steps, the models of the first scoring. A run keeps them
-    where n x C is at most 5 million; of larger data any score keeps them whose name ends in `@probabilities`.
+    mean over the models that never saw the sample; for several steps, over those of the first scoring. A run keeps them
+    where n x C is at most 5 million; for larger data, any score whose name ends in `@probabilities` keeps them.
 
     Args:
         request: the run.

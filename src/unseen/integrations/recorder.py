@@ -46,7 +46,7 @@ LEAST_ROWS = 8  # to judge by; fewer may be in [0, 1] and sum to 1 by chance
 
 
 class Recorder:
-    """A recorder yields the fits of a plan, and takes observations by sample id.
+    """Yield the fits of a plan, and take observations by sample id.
 
     Args:
         labels: (n,) labels of one type, whose sorted order is that of the columns of the logits (`class_names`); None,
@@ -62,7 +62,7 @@ class Recorder:
         n: the number of samples, where there are no labels.
         seed: the root seed.
         out: a directory that keeps the run. When the same recorder is made again, its finished fits are skipped. It
-            cannot see whether your training has changed since, so it warns how many were taken from where.
+            cannot see whether your training has changed since, so a warning says how many are reused.
         name: how you train, such as `"resnet18, 30 epochs"`, for the manifest. Change it with the loop: a run in `out`
             of another name is refused, and one of the same name is continued without a warning.
 
@@ -151,8 +151,8 @@ class Recorder:
         when = f", where they were recorded until {max(times)[:16].replace('T', ' ')} UTC," if times else ""
         warn(
             f"{kept} of {self._job.fits_in_all} fits are taken from {self._out}{when} and not trained again: if your "
-            "loop has changed since, delete that directory or pass another out=; where you name what you train by, as "
-            "in name='resnet18, 30 epochs', another name is refused",
+            "loop has changed since, delete that directory or pass another out=; with a name for your training, as in "
+            "name='resnet18, 30 epochs', a run of another name is refused",
         )
 
     @property
@@ -211,7 +211,7 @@ class Recorder:
             ids: (m,) ids of the samples, from the watch sets of the current fit, in any order and batch size.
             logits: (m, C) NumPy or torch. Log-probabilities are logits too; probabilities and outputs of a sigmoid
                 cause a warning.
-            epoch: counted from 1; scores of the course of training need every epoch.
+            epoch: counted from 1; scores of training dynamics need every epoch.
             loss: (m,) per-sample losses in place of logits, for any task.
             features: (m, d) input of the last layer, for `grand_last_layer`.
             grad_norm: (m,) gradient norms, for `grand`.
@@ -287,9 +287,9 @@ class Recorder:
         numbers = {**kept, **self._epochs}.values()
         if reading and numbers and min(numbers) < max(numbers):
             warn(
-                f"fits were recorded over {min(numbers)} to {max(numbers)} epochs, of which {', '.join(reading)} read "
-                "all, so that samples of different fits cannot be compared; train each fit for as many, or let the "
-                f"score read the first {min(numbers)} (epochs={min(numbers)})",
+                f"fits were recorded over {min(numbers)} to {max(numbers)} epochs, and {', '.join(reading)} read all, "
+                "so samples of different fits cannot be compared; train all fits for the same number of epochs, "
+                f"or let the score read the first {min(numbers)} (epochs={min(numbers)})",
             )
 
     @staticmethod
@@ -539,7 +539,7 @@ def warn_of_sigmoid() -> None:
     """Warn that logits look like the outputs of a sigmoid."""
     warn(
         "these logits all lie in [0, 1], like the outputs of a sigmoid: scores of such outputs that are taken for "
-        "logits are wrong; record what goes into the sigmoid, or torch.logit of what comes out",
+        "logits are wrong; record the inputs of the sigmoid, or torch.logit of its outputs",
     )
 
 

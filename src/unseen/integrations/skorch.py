@@ -98,9 +98,9 @@ def _takes_logarithm(net: Any) -> bool:
 def _check_probabilities(predicted: Any) -> None:
     if predicted.ndim == 2 and not look_like_probabilities(predicted):
         raise ArgumentError(
-            "skorch takes the logarithm of what a NeuralNetClassifier with NLLLoss, the default, gives: it must end in "
-            "a softmax, and rows that sum to 1, got others; or pass criterion=torch.nn.CrossEntropyLoss and end in "
-            "logits"
+            "skorch takes the logarithm of the outputs of a NeuralNetClassifier with NLLLoss, the default, so the net "
+            "must end in a softmax, but its rows do not sum to 1; or pass criterion=torch.nn.CrossEntropyLoss and "
+            "end in logits"
         )
 
 

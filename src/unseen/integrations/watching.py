@@ -8,7 +8,7 @@ logits of each batch, and when an epoch and the training end. The watch refuses,
 - an evaluation before the end of the epoch, in training mode, or of probabilities in place of logits;
 - loops in more than one process.
 
-Logits are kept until it is known whether a score reads them: those of every epoch for scores of the course of training,
+Logits are kept until it is known whether a score reads them: those of every epoch for scores of training dynamics,
 those of the last epoch for the others.
 """
 
@@ -73,7 +73,7 @@ def find_rows(dataset: Any, recorder: Recorder, *, use: str) -> IntArray:
 
 
 def check_loader(loader: Any) -> None:
-    """Refuse what is no loader of torch, and so does not say which samples it serves."""
+    """Refuse anything but a loader of torch, which says which samples it serves."""
     if not hasattr(loader, "dataset") or not hasattr(loader, "sampler"):
         raise ArgumentError(
             f"a loader must be one torch.utils.data.DataLoader, got {type(loader).__name__}; of others, say by ids= "
@@ -196,9 +196,9 @@ class TrainingWatch:
             for other in self._begun.values():
                 if np.intersect1d(other.train, fit.unseen).size:
                     raise ExposureError(
-                        f"fit {fit.name} would go on from a checkpoint, though it has not begun here: one of fit "
+                        f"fit {fit.name} would continue from a checkpoint, but it has not begun here: one of fit "
                         f"{other.name}, as in a folder that fits share, was trained on samples that {fit.name} then "
-                        "judges; give each fit a folder of its own, and load other weights into the model instead"
+                        "scores; give each fit a folder of its own, and load other weights into the model instead"
                     )
         self._begun[fit.name] = fit
         for name, learned, taught in self._taught:
@@ -207,8 +207,8 @@ class TrainingWatch:
             judged = np.intersect1d(learned, fit.unseen)
             if judged.size:
                 raise ExposureError(
-                    f"fit {fit.name} would go on with the weights of fit {name}, which was trained on samples that "
-                    f"{fit.name} then judges: ids {self._ids_of(judged)}; make a new model for each fit, inside the "
+                    f"fit {fit.name} would continue from the weights of fit {name}, which was trained on samples that "
+                    f"{fit.name} then scores: ids {self._ids_of(judged)}; make a new model for each fit, inside the "
                     "loop"
                 )
             self._learned_with = np.union1d(self._learned_with, learned)
@@ -219,7 +219,7 @@ class TrainingWatch:
             name, trained = self._parameters.get(id(one), (self.fit.name, None))
             if trained is not None and trained() is one and name != self.fit.name:
                 raise ArgumentError(
-                    f"fit {self.fit.name} trains the model of fit {name}, which may have seen what is judged; make a "
+                    f"fit {self.fit.name} trains the model of fit {name}, which may have seen its samples; make a "
                     "new model for each fit, inside the loop, or reset it and pass model= to on_train_start, which "
                     "checks that"
                 )

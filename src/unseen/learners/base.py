@@ -56,7 +56,7 @@ FLOOR = float(np.finfo(np.float32).tiny)
 ROUNDING = 1e-2  # error of a sum of probabilities; bfloat16 rounds one by less than half of that
 
 LEARN = (
-    "use the learner 'ridge', 'hist_gradient_boosting' or 'forest', a regressor of scikit-learn, or hand in the losses "
+    "use the learner 'ridge', 'hist_gradient_boosting' or 'forest', a regressor of scikit-learn, or record the losses "
     "of your own model with unseen.Recorder"
 )
 

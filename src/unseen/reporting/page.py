@@ -168,8 +168,8 @@ def report(
     Args:
         run: the directory of a run: of `score`, `prune`, `grow`, `evaluate`, `sweep` or `advise`.
         data: the data set whose samples are shown, in any form that `unseen.data.resolve` takes, or another view of it
-            with the same ids and labels (the images that vectors were made of). If not given, where the command that
-            began the run read it. Where it is gone or not what was scored, the report says so and shows no samples.
+            with the same ids and labels (the images that vectors were made of). The default is the data set that the
+            command of the run read. If it is gone or not what was scored, the report says so and shows no samples.
         beside: further runs on the same samples, which add what they hold: an evaluation its verdict, a sweep its
             curve, scores by another plan (`unseen.seen()`) their distribution.
         out: the file; `report.html` in the directory of the run if not given. An earlier report is replaced.

@@ -127,8 +127,8 @@ class Dedup(Rule):
 
     Cost: All distances once, in blocks (an approximate index beyond 100,000 samples), then a heap; memory linear in n.
 
-    Fails: Beyond the copies: once they are gone it thins dense regions, and dense is where the typical samples are. It
-    reads no label, so of two near samples of different classes one goes. It did not beat random in
+    Fails: Beyond the copies: once they are gone, it thins dense regions, where the typical samples are. It reads no
+    label, so of two near samples of different classes one goes. It did not beat random in
     benchmarks/quality/results.md.
     """
 
@@ -256,7 +256,7 @@ class Graph(Rule):
 
 @dataclass(frozen=True)
 class Infomax(Rule):
-    """Keep the most score with the least similarity inside the coreset.
+    """Keep samples of high score that are unlike each other.
 
     Cost: All distances once, in blocks (an approximate index beyond 100,000 samples), then a heap of n k entries.
 
@@ -375,7 +375,7 @@ def graph(
 def infomax(
     scores: Scores, *, alpha: float = 0.3, k: int = 5, ann: bool | None = None, **shared: Unpack[Shared]
 ) -> Coreset:
-    """Choose the most score with the least similarity inside the coreset (Tan et al. 2025, arXiv 2506.01701, InfoMax).
+    """Choose samples of high score that are unlike each other (Tan et al. 2025, arXiv 2506.01701, InfoMax).
 
     The sum of scores, scaled to [0, 1], less `alpha` x the sum of similarities over ordered pairs is maximised
     greedily. Only neighbours count as similar (see `graph` for `k` and `ann`), by the cosine of their features. `alpha`

@@ -67,8 +67,8 @@ class Window(Rule):
 
     Cost: O(n), and the sort of what is skipped and kept.
 
-    Fails: Where the offset does not suit the data: none is best on clean digits, 0.3 on CIFAR-10, and no one value for
-    all rates (benchmarks/quality/results.md). `bws` looks for it.
+    Fails: Where the offset does not suit the data: no offset is best on clean digits, 0.3 on CIFAR-10, and no single
+    value at all rates (benchmarks/quality/results.md). `bws` searches for it.
     """
 
     offset: float = 0.0

@@ -121,12 +121,12 @@ def check(
     has_predictions: bool = True,
     align: str | None = None,
 ) -> int:
-    """Refuse before any training what a rule could not do after it, and return how many samples it will keep.
+    """Check, before any training, that a rule will be able to choose; return how many samples it will keep.
 
     The rule (or its spec) is to choose from n samples, by a score of this direction; `keep`, `prune`, `quota` and
     `align` are as in `choose`. For a quota, `class_sizes` holds the size of each class by name, in the order of the
-    labels, empty ones with 0. The user hands in features of one extractor if `has_features`, and the table will carry
-    held-out predictions if `has_predictions`. Errors are those of `choose`.
+    labels, empty ones with 0. `has_features` says whether the user gives features, and `has_predictions` whether the
+    table will carry held-out predictions. Errors are those of `choose`.
 
     >>> check("stratified:cutoff=0.3", n=1000, keep=0.8)
     Traceback (most recent call last):
@@ -230,7 +230,7 @@ def too_weak(table: ScoreTable) -> str | None:
         return None
     return (
         f"held-out models are right on {percent(accuracy)}, {'hardly' if accuracy > largest else 'not'} better than "
-        f"naming the largest class ({percent(largest)}), so their scores are not used"
+        f"predicting the largest class ({percent(largest)}), so their scores are not used"
     )
 
 
@@ -250,7 +250,7 @@ def too_weak_to_doubt(table: ScoreTable) -> str | None:
     if accuracy < LEAST_ACCURACY:
         return f"{weak}{percent(LEAST_ACCURACY, 0)} needed)"
     if accuracy <= largest:
-        return f"{weak}no better than naming the largest class, {percent(largest)})"
+        return f"{weak}no better than predicting the largest class, {percent(largest)})"
     return None
 
 
@@ -294,8 +294,8 @@ def hardly_regresses(table: ScoreTable) -> str | None:
         return None
     return (
         f"held-out models are off by {error:.3g} or more for half of the samples, "
-        f"{'hardly less' if error < constant else 'no less'} than naming the median of the target ({constant:.3g}), so "
-        "their scores say little"
+        f"{'hardly less' if error < constant else 'no less'} than predicting the median of the target ({constant:.3g}),"
+        " so their scores say little"
     )
 
 

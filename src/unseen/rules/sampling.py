@@ -56,11 +56,10 @@ class Trimmed(Rule):
     """Drop the few samples whose score is far above the median, then draw at random.
 
     It is the default of `unseen.prune` for data with a regression target. A squared residual of 80 medians is six
-    standard deviations of the bulk, where a wrong target is likelier than a hard sample. Two kinds of data have
-    such residuals though their targets are right, and then none is dropped. Where most targets are the same, the
-    others are what is worth learning: one bin holds more than half of the samples, or more than 5 % are so far. Where
-    a target has a long tail, such as prices, incomes and counts, these samples lie in its highest bin alone, and
-    others lie at half of the distance.
+    standard deviations of the bulk, where a wrong target is likelier than a hard sample. In two kinds of data these
+    targets are likely to be right, and none is dropped. If most targets are the same (one bin holds more than half of
+    the samples, or more than 5 % are so far off), the others are worth learning. If a target has a long tail, such as
+    prices, incomes and counts, these samples lie in its highest bin alone, and others lie at half of the distance.
 
     Cost: O(n): a median, and one key a sample.
 
@@ -160,7 +159,7 @@ class Beta(Rule):
 def beta_parameters(scores: FloatArray, confidence: FloatArray, *, pruned: float, c: float) -> tuple[float, float]:
     """Return a and b of DUAL's Beta density, which moves to confident (easy) samples at high pruning rates.
 
-    The pruned share is r, and a higher c makes the move set in later.
+    The pruned share is r; a higher c delays the move.
 
     >>> beta_parameters(np.arange(20.0), np.full(20, 0.4), pruned=0.5, c=1.0)
     (11.5, 4.5)
@@ -403,7 +402,7 @@ def random(scores: Scores | int, **shared: Unpack[Shared]) -> Coreset:
 def trimmed(scores: Scores, *, times: float = 80.0, **shared: Unpack[Shared]) -> Coreset:
     """Choose at random, without the samples whose score is far above the median, such as wrong regression targets.
 
-    The score must be harder when higher, such as `loss`. `times` is how many medians are far, more than 1.
+    The score must be harder when higher, such as `loss`. Scores above `times` medians are left out; `times` is above 1.
 
     >>> coreset = trimmed([*np.linspace(1, 2, 19), 900.0], keep=15, direction="harder")
     >>> 19 in coreset.ids, coreset.provenance["found"]
@@ -435,8 +434,7 @@ def stratified(
             quota within each class. The paper takes 0.3 for CIFAR-10 at 90 % pruned, 0.2 for ImageNet at 80 %.
         cutoff_by: the difficulty score by which the hardest are dropped, as a table that has this one only, or its name
             in the table of `scores`; default: the score itself, which is refused for scores of worth.
-        strata: how many.
-        **shared: see `unseen.rules.choosing.choose`.
+        strata: the number of strata. **shared: see `unseen.rules.choosing.choose`.
 
     >>> coreset = stratified([0.0, 0.1, 0.1, 0.2, 0.9, 5.0], keep=3, direction="harder", cutoff=0.2, strata=2)
     >>> coreset.sources.tolist()
@@ -450,7 +448,7 @@ def stratified(
 def beta(scores: Scores, *, c: float = 5.5, **shared: Unpack[Shared]) -> Coreset:
     """Draw by the Beta density of the mean p_y, times the score: DUAL's sampler (Cho et al. 2025, arXiv 2502.06905).
 
-    `c` is how late, as more is pruned, the move to easy samples sets in: 4 for CIFAR-100, 11 for ImageNet, about 5.5
+    A higher `c` delays the move to easy samples to higher pruning rates: 4 for CIFAR-100, 11 for ImageNet, about 5.5
     for CIFAR-10. Scores are at least 0, harder or worth when higher; an array of them needs `mean_confidence=`. Samples
     of score 0 come last, at random.
 

@@ -187,7 +187,7 @@ class _Reading:
     index: int  # of the score among the scores of the sink
     score: Score
     side: Side  # the watch set
-    read_as: Side  # the side that it is to the score; a one-sided one takes `scored_side` for "unseen", whichever it is
+    read_as: Side  # the side that the score reads it as: a one-sided score reads `scored_side` as "unseen"
     state: State
 
 

@@ -54,8 +54,7 @@ def align(
         labels: for `"temperature"`, (n,) integers in 0 .. C - 1.
 
     Returns:
-        float64, shaped as `values`, NumPy or torch as they are; NaN where not scored. `ArgumentError` says what does
-        not fit.
+        float64, of the shape and kind of `values`; NaN where not scored.
 
     >>> align(np.array([1.0, 5.0, 3.0, 0.1, 0.2]), np.array([0, 0, 0, 1, 1])).round(4).tolist()
     [0.1667, 0.8333, 0.5, 0.25, 0.75]
@@ -73,7 +72,7 @@ def align(
             )
         aligned = _score_tempered(rows, fold_of, function, as_numpy(logits), as_numpy(labels))
     elif given:
-        raise ArgumentError(f"{', '.join(given)} would change nothing with how={how!r}; leave out")
+        raise ArgumentError(f"{', '.join(given)} would change nothing with how={how!r}; leave this out")
     elif how == "rank":
         aligned = np.stack([_rank_within_folds(*pair) for pair in zip(rows, fold_of, strict=True)])
     else:
@@ -86,7 +85,7 @@ def temperatures(logits: Array, labels: Array, folds: Array) -> FloatArray:
 
     It is limited to 0.01 .. 100; a fold that is all right or all wrong has no finite optimum. (n, C) held-out logits,
     (n,) labels and (n,) folds, -1 where a sample was not scored, give NumPy float64 (K,), K the largest fold + 1; NaN
-    for a fold without samples. `ArgumentError` says what does not fit.
+    for a fold without samples.
 
     >>> logits = np.array([[4.0, 0.0], [4.0, 0.0], [0.0, 4.0], [4.0, 0.0]])
     >>> temperatures(logits, np.array([0, 0, 1, 1]), np.zeros(4, int)).round(4).tolist()

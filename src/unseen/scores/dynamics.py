@@ -1,4 +1,4 @@
-"""Scores from the course of training: statistics of a sample's predictions over T epochs, or windows of J of them.
+"""Scores of training dynamics: statistics of a sample's predictions over T epochs, or windows of J of them.
 
 The pure functions take histories, (T, n, C) logits, and labels, integers (n,) in 0 .. C - 1, of NumPy or torch. They
 return float64 (n,), of the kind and on the device of the history, and raise `ArgumentError` for wrong shapes, labels
@@ -44,7 +44,6 @@ def aum(history: Array, labels: Array, *, space: be.Space = "logits", epochs: in
 
     (T, n, C) logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. With
     `space="probabilities"` it is the margin of probabilities, in [-1, 1]. Pleiss et al. 2020 (arXiv 2001.10528).
-    `ArgumentError` says what does not fit.
 
     >>> aum(np.array([[[2.0, 0.0]], [[0.0, 1.0]]]), np.array([0])).tolist()
     [0.5]
@@ -78,7 +77,7 @@ def correctness(history: Array, labels: Array, *, epochs: int | None = None) -> 
     """Compute the share of epochs in which the prediction is the label: easier when higher, in [0, 1].
 
     (T, n, C) logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. Held out, this is the
-    estimate of the C-score (Jiang et al. 2021, arXiv 2002.03206). `ArgumentError` says what does not fit.
+    estimate of the C-score (Jiang et al. 2021, arXiv 2002.03206).
 
     >>> correctness(np.array([[[2.0, 0.0]], [[0.0, 1.0]]]), np.array([0])).tolist()
     [0.5]
@@ -106,7 +105,7 @@ def confidence(history: Array, labels: Array, *, epochs: int | None = None) -> A
     """Compute the mean over t of p_y: easier when higher, in [0, 1].
 
     (T, n, C) logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. This is one axis of
-    dataset maps (Swayamdipta et al. 2020, arXiv 2009.10795). `ArgumentError` says what does not fit.
+    dataset maps (Swayamdipta et al. 2020, arXiv 2009.10795).
 
     >>> confidence(np.log([[[0.5, 0.5]], [[0.9, 0.1]]]), np.array([0])).round(4).tolist()
     [0.7]
@@ -134,8 +133,7 @@ def forgetting(history: Array, labels: Array, *, epochs: int | None = None) -> A
     """Count the steps from right to wrong: harder when higher, in 0 .. T.
 
     (T, n, C) logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all; T is at least 2. A sample
-    that was never right gets T, more than any learned sample. Toneva et al. 2019 (arXiv 1812.05159). `ArgumentError`
-    says what does not fit.
+    that was never right gets T, more than any learned sample. Toneva et al. 2019 (arXiv 1812.05159).
 
     >>> right, wrong = [1.0, 0.0], [0.0, 1.0]
     >>> forgetting(np.array([[right, wrong], [wrong, wrong], [right, wrong]]), np.array([0, 0])).tolist()
@@ -183,7 +181,7 @@ def variability(history: Array, labels: Array, *, epochs: int | None = None) -> 
     """Compute the standard deviation over t of p_y: worth more when higher, in [0, 1/sqrt 2].
 
     (T, n, C) logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all; T is at least 2. This is
-    the other axis of dataset maps (Swayamdipta et al. 2020, arXiv 2009.10795). `ArgumentError` says what does not fit.
+    the other axis of dataset maps (Swayamdipta et al. 2020, arXiv 2009.10795).
 
     >>> variability(np.log([[[0.5, 0.5]], [[0.9, 0.1]]]), np.array([0])).round(4).tolist()
     [0.2828]
@@ -272,8 +270,7 @@ def dyn_unc(history: Array, labels: Array, *, window: int = 10, epochs: int | No
     """Compute the dynamic uncertainty, mean over windows of std(p_y): worth more when higher, in [0, 1/sqrt 2].
 
     (T, n, C) logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all; T is at least `window`,
-    the number J of epochs in a window, 2 or more. He et al. 2023 (arXiv 2306.05175). `ArgumentError` says what does not
-    fit.
+    the number J of epochs in a window, 2 or more. He et al. 2023 (arXiv 2306.05175).
 
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> dyn_unc(history, np.array([0]), window=2).round(4).tolist()
@@ -303,8 +300,7 @@ def dual(history: Array, labels: Array, *, window: int = 10, epochs: int | None 
 
     (T, n, C) logits and (n,) labels give float64 (n,), the mean over windows of std(p_y) x (1 - mean p_y), by the first
     `epochs` epochs, or all; T is at least `window`, the number J of epochs in a window, 2 or more. Cho et al. 2025
-    (arXiv 2502.06905) use the first 30 epochs on CIFAR and the first 60 on ImageNet. `ArgumentError` says what does not
-    fit.
+    (arXiv 2502.06905) use the first 30 epochs on CIFAR and the first 60 on ImageNet.
 
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> dual(history, np.array([0]), window=2).round(4).tolist()
@@ -346,7 +342,6 @@ def tdds(
 
     (T, n, C) logits give float64 (n,), by the first `epochs` epochs, or all; labels are not read. T is at least
     `window`, the number J of epochs in a window, 3 or more; `decay`, in (0, 1], is the weight of the last window.
-    `ArgumentError` says what does not fit.
 
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> tdds(history, window=3, decay=1.0).round(4).tolist()

@@ -29,7 +29,7 @@ Means: TypeAlias = Mapping[Side, Arrays]
 
 
 class Score(ABC):
-    """A score: one number a sample, from observations of it. Subclasses are frozen dataclasses of its options."""
+    """A score: one number per sample, from observations of it. Subclasses are frozen dataclasses of its options."""
 
     name: ClassVar[str]
     direction: ClassVar[Direction]
@@ -201,7 +201,7 @@ class Wrapper(Score):
 
 @dataclass(frozen=True, kw_only=True)
 class Course(Score):
-    """A score from the course of training: it reads every observation, or those of the first `epochs`.
+    """A score of training dynamics: it reads every observation, or those of the first `epochs`.
 
     Cost: A forward pass over the watch sets after every epoch that is read, besides the trainings.
     """

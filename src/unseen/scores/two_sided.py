@@ -59,9 +59,8 @@ class _Sides(Observed):
 def memorization(predictions: Array, labels: Array, in_train: Array, *, probabilities: bool = False) -> Array:
     """Compute memorisation, P[correct, in train] - P[correct, held out]: harder when higher, in [-1, 1].
 
-    (R, n, C) predictions, (n,) labels and the (R, n) mask `in_train` give float64 (n,); `ArgumentError` says what does
-    not fit. With `probabilities`, the probability of the label takes the place of 1 for a correct prediction. Feldman
-    and Zhang 2020 (arXiv 2008.03703).
+    (R, n, C) predictions, (n,) labels and the (R, n) mask `in_train` give float64 (n,). With `probabilities`, the
+    probability of the label takes the place of 1 for a correct prediction. Feldman and Zhang 2020 (arXiv 2008.03703).
 
     >>> predictions = np.array([[[9.0, 0.0]], [[0.0, 9.0]], [[9.0, 0.0]]])
     >>> memorization(predictions, np.array([0]), np.array([[True], [False], [True]])).tolist()
@@ -97,8 +96,8 @@ class Memorization(_Sides):
 def holdout_gap(predictions: Array, labels: Array, in_train: Array) -> Array:
     """Compute held-out loss less in-sample loss at the end of training: harder when higher, unbounded.
 
-    (R, n, C) predictions, (n,) labels and the (R, n) mask `in_train` give float64 (n,); `ArgumentError` says what does
-    not fit. Memorised samples score high, wrong labels included.
+    (R, n, C) predictions, (n,) labels and the (R, n) mask `in_train` give float64 (n,). Memorised samples score high,
+    wrong labels included.
 
     >>> predictions = np.log([[[0.5, 0.5]], [[0.25, 0.75]]])
     >>> holdout_gap(predictions, np.array([0]), np.array([[True], [False]])).round(4).tolist()
@@ -133,8 +132,8 @@ def reducible(early: Array, predictions: Array, labels: Array, in_train: Array) 
     """Compute in-sample loss at an early epoch less held-out loss at the end: worth more when higher, unbounded.
 
     (R, n, C) predictions at an `early` epoch and at the end, (n,) labels and the (R, n) mask `in_train` give float64
-    (n,); `ArgumentError` says what does not fit. Samples that can be learned but are not learned yet score high. This
-    is a static form of RHO-LOSS (Mindermann et al. 2022, arXiv 2206.07137).
+    (n,). Samples that can be learned but are not learned yet score high. This is a static form of RHO-LOSS (Mindermann
+    et al. 2022, arXiv 2206.07137).
 
     >>> early, final = np.log([[[0.25, 0.75]], [[0.5, 0.5]]]), np.log([[[0.9, 0.1]], [[0.5, 0.5]]])
     >>> reducible(early, final, np.array([0]), np.array([[True], [False]])).round(4).tolist()
@@ -188,8 +187,7 @@ def disagreement(predictions: Array, labels: Array | None = None, in_train: Arra
     """Compute the mutual information of held-out models: worth more when higher, in [0, log C].
 
     It is the entropy of the mean p less the mean entropy, in nats. (R, n, C) predictions, R at least 2, give float64
-    (n,); labels are not read, and without `in_train` no model was trained on any sample. `ArgumentError` says what does
-    not fit. Houlsby et al. 2011 (arXiv 1112.5745).
+    (n,); labels are not read; without `in_train`, all models count as held out. Houlsby et al. 2011 (arXiv 1112.5745).
 
     >>> disagreement(np.log([[[0.9, 0.1]], [[0.1, 0.9]]])).round(4).tolist()
     [0.3681]

@@ -101,7 +101,7 @@ def differences(run: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 def check_same(name: str, run: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Refuse to continue the run `name` with another configuration; the message lists what differs."""
     if differing := differences(run, now):
-        head = f"{name} is the run of another configuration; repeat its options, or choose another out=:"
+        head = f"{name} is a run of another configuration; repeat its options, or choose another out=:"
         if all(line.startswith("fingerprint.") for line in differing):
             head = (
                 f"{name} began with other data than this, or read it with other options; give the same, or choose "

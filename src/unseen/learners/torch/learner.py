@@ -151,18 +151,18 @@ class TorchLearner(Learner):
         return {**self.__dict__, "_opened": []}
 
     def with_threads(self, threads: int) -> TorchLearner:
-        """Return the same learner at so many threads a fit, unless its recipe says how many."""
+        """Return the same learner with this number of threads per fit, unless its recipe fixes them."""
         return self if self.recipe.threads is not None else self._changed(threads=threads)
 
     def with_workers(self, workers: int) -> TorchLearner:
-        """Return the same learner with each model trained by so many processes, each on a slice of every batch.
+        """Return the same learner with each model trained by this number of processes, each on a slice of every batch.
 
-        They have to be joined by `torch.distributed`, which `executor="ray:workers=2"` does. Batch and learning rate
-        stay those of the recipe, and so do the steps, up to the order in which numbers are added; only dropout draws
-        other numbers.
+        They have to be joined by `torch.distributed`, which `executor="ray:workers=2"` does. Batch size, learning rate
+        and steps stay those of the recipe, up to the order in which numbers are added; only dropout draws other
+        numbers.
 
         Raises:
-            ArgumentError: a batch with less than a sample for each, a GPU by its number, or a compiled network.
+            ArgumentError: a batch size below the number of workers, a GPU by its number, or a compiled network.
         """
         if workers > 1 and self.recipe.batch_size < workers:
             raise ArgumentError(
@@ -179,7 +179,7 @@ class TorchLearner(Learner):
         return self._changed(workers=workers)
 
     def steps(self, samples: int) -> int:
-        """Count the optimiser steps of one training on so many samples."""
+        """Count the optimiser steps of one training on this number of samples."""
         from unseen.learners.torch.loop import batched
 
         return self.recipe.epochs * len(batched(np.arange(samples), self.recipe.batch_size))
