@@ -174,7 +174,7 @@ def some(values: Iterable[object], limit: int = 5, *, last: int = 0) -> str:
 
 
 def warn(message: str) -> None:
-    """Give a `UserWarning` at the line that called this package, and not at one inside of it."""
+    """Give a `UserWarning` at the line that called this package, not at a line inside it."""
     # From the outermost frame of ours: others stand between them, such as that of a cached property. Python 3.12 would
     # skip the files of a package, but not those.
     frame: FrameType | None = sys._getframe()

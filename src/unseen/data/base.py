@@ -394,7 +394,7 @@ def _hash_block(rows: npt.NDArray[Any]) -> Hashes:
 
 @lru_cache(maxsize=8)
 def _random(words: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """Return the fixed random numbers for rows of so many words, (4,) and (4, words)."""
+    """Return the fixed random numbers for rows of `words` words, (4,) and (4, words)."""
     keys = seeds.keys(0, np.arange(4 * (words + 1)), "content")
     return keys[:4], keys[4:].reshape(4, words)
 

@@ -236,7 +236,7 @@ class TableFormat(Format):
         return _open_features(table, labelled, about, as_table=self.as_table)
 
     def _choose_inputs(self, rest: Sequence[str], notes: list[str]) -> list[str]:
-        """Return the columns that are inputs, out of those that nothing else takes; add what there is to note of it."""
+        """Return the columns that are inputs, from those without another role; add notes on the choice."""
         # If labels are given besides the table, all columns of the table are meant as inputs, like named ones.
         named = [self.reading.text] if self.reading.text is not None else list(self.reading.wanted)
         if self.label_column in named:

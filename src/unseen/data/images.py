@@ -268,7 +268,7 @@ class ProxyFile:
         self.path = path
 
     def room(self, wanted: int) -> tuple[bool, str]:
-        """Tell whether so many bytes fit: in 32 GiB, or half of the free disk if that is less; and the note on it."""
+        """Tell whether `wanted` bytes fit in 32 GiB, or half of the free disk if that is less; return a note, too."""
         place = next(folder for folder in self.path.parents if folder.is_dir())
         there = self.path.stat().st_size if self.path.exists() else 0
         limit = min(_MOST, (shutil.disk_usage(place).free + there) // 2)
@@ -282,7 +282,7 @@ class ProxyFile:
     def write(
         self, batches: Iterable[npt.NDArray[np.uint8]], most: int, shape: tuple[int, ...]
     ) -> npt.NDArray[np.uint8]:
-        """Write at most so many images, and return their memory map; `seal` must follow."""
+        """Write at most `most` images, and return their memory map; `seal` must follow."""
 
         def fill(file: BinaryIO) -> None:
             start, written = _write_header(file, (most, *shape)), 0

@@ -252,7 +252,7 @@ class Costs:
             )
 
     def _time_fits(self, rows: int, seconds: float) -> list[_TimedFit]:
-        """Time fits for so many seconds, each on twice as many rows; a cold first one counts if none follows."""
+        """Time fits for `seconds`, each on twice as many rows; a cold first one counts if none follows."""
         most = len(self.sample.rows)
         rows = min(rows, most)
         first, start = self._time_fit(rows), perf_counter()

@@ -65,7 +65,7 @@ class Split:
 
 
 def split_by_test_set(train: Data, test: Data, *, overlap: Overlap = "refuse") -> Split:
-    """Split off a given test set; samples of it that equal training samples are refused, dropped or kept.
+    """Split off a given test set; test samples that equal training samples are refused, dropped or kept.
 
     >>> from unseen.data import resolve
     >>> train, test = resolve(([[0.0], [1.0], [2.0]], [0, 1, 0])), resolve(([[3.0], [1.0]], [0, 1]))

@@ -500,7 +500,7 @@ def _refuse_data_set(labels: Any) -> None:
 
 
 def _labels_of(source: Any) -> str | None:
-    """Say how to take the labels out of a data set; None for what is no data set."""
+    """Say how to take the labels out of a data set; None for anything else."""
     if isinstance(source, Data):
         return "data.labels"
     if isinstance(source, (str, Path)):

@@ -296,7 +296,7 @@ def _check_changed(case: _Case) -> None:
         ensure(who.epochs is not None, who, "with_epochs is of a learner that has epochs")
         ensure(longer.name == who.name, who, "with_epochs keeps its name", longer.name)
         _check_observed(case, longer, case.train(who=longer))
-        ensure(longer.epochs == epochs + 1, who, "with_epochs has so many epochs", longer.epochs)
+        ensure(longer.epochs == epochs + 1, who, "with_epochs has the epochs asked for", longer.epochs)
     if steps is not None:
         ensure(longer is not None, who, "steps go with with_epochs")
         more = cast(Learner, longer).steps(100) or 0

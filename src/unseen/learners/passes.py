@@ -293,7 +293,7 @@ class SumTree:
     def push(self, sums: list[Sums]) -> None:
         """Add the sums over the next part."""
         self.parts += 1
-        level, full = 0, self.fan  # a node of this level is full after so many parts
+        level, full = 0, self.fan  # `full` is the number of parts that fill a node of this level
         while True:
             if level == len(self.levels):
                 self.levels.append([])

@@ -20,7 +20,7 @@ class OnCpu:
     side_by_side = True  # several threads should make products at a time
 
     def start_sums(self, count: int, centre: FloatArray, width: int) -> list[Summing]:
-        """Return `count` builders of sums about a centre, for answers of so many columns."""
+        """Return `count` builders of sums about a centre, for answers of `width` columns."""
         return Summing.several(count, centre, width)
 
     def outputs(self, solution: Solution, x: FloatArray) -> Array:

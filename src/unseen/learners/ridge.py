@@ -45,7 +45,7 @@ GRID = np.logspace(-6, 2, 9)  # of lambda, in units of the mean eigenvalue of Z'
 
 
 def sample_size(n: int, width: int) -> int:
-    """Return how many of n rows lambda and temperature are chosen by, for answers of so many columns.
+    """Return how many of n rows lambda and temperature are chosen by, for answers of `width` columns.
 
     >>> sample_size(1_281_167, 10), sample_size(1_281_167, 1_000)
     (20000, 10000)

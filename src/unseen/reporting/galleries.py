@@ -234,6 +234,6 @@ def _entry(value: Any) -> str:
 
 
 def shorten(text: str, most: int) -> str:
-    """Return a text on one line, cut off after so many letters."""
+    """Return a text on one line, cut off after `most` letters."""
     text = " ".join(text.split())
     return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -159,7 +159,7 @@ class _Leader:
         what: str | None = None,
         count: int = 1,
     ) -> Iterator[Message]:
-        """Run tasks by number, so many at a time; raise the first error when the others are done.
+        """Run tasks by number, a few at a time; raise the first error when the others are done.
 
         Each is a function with its arguments, as `_run_on_part` takes them. `take` gets the reference of its value.
         """

@@ -82,7 +82,7 @@ def no_space(name: str) -> str:
 
 
 def room(cpus: int, gpus: float, workers: int = 1) -> int:
-    """Count the fits, of so many workers of this size, that the nodes have room for; refuse room for none."""
+    """Count the fits of `workers` workers of this size that the nodes have room for; refuse room for none."""
     nodes = _nodes()
     found = sum(_room_on(node, cpus, gpus) for node in nodes)
     has = "; ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes)

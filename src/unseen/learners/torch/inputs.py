@@ -110,7 +110,7 @@ def open_inputs(
 ) -> Inputs:
     """Hold the data set if it takes at most `memory_limit` bytes, or stream it.
 
-    By default that is half of the free memory; of the host's, so many processes (`sharers`) take as much each.
+    By default that is half of the free memory; that of the host is divided among `sharers` processes.
     """
     size = len(data) * data.sample_bytes
     host = torch.device("cpu")

@@ -194,7 +194,7 @@ class TorchLearner(Learner):
         return other
 
     def holds(self, data_bytes: int) -> bool:
-        """Tell whether inputs of so many bytes fit `memory_limit`; where it is None, half of the free host memory."""
+        """Tell whether inputs of this size fit `memory_limit`; where it is None, half of the free host memory."""
         if self.memory_limit is not None:
             return data_bytes <= self.memory_limit
         return data_bytes <= free_memory() / 2

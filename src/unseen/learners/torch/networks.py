@@ -14,7 +14,7 @@ from unseen.errors import ArgumentError, UnknownNameError
 
 
 class Classifier(nn.Module):
-    """A network of a body, which makes a vector of each input, and a linear head."""
+    """A network of a body, which turns each input into a vector, and a linear head."""
 
     def __init__(self, body: nn.Module, width: int, classes: int) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ def resnet(
     bottleneck: bool = False,
     small: bool = False,
 ) -> Classifier:
-    """Make a residual network (He et al. 2016, arXiv 1512.03385) of so many blocks in each of four stages.
+    """Make a residual network (He et al. 2016, arXiv 1512.03385) from the number of blocks in each of four stages.
 
     ResNet-50 has bottlenecks, blocks of three convolutions. The stem for small images is one 3 x 3 convolution of
     stride 1, else one of 7 x 7 of stride 2 and a pooling.

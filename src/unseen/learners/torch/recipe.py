@@ -18,7 +18,7 @@ Precision = Literal["fp32", "bf16", "fp16", "auto"]
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Every hyperparameter of one training: SGD on cross-entropy, the whole of it seeded.
+    """Every hyperparameter of one training by seeded SGD on cross-entropy.
 
     Args:
         network: a built-in network (`"mlp"`, `"convnet"`, `"convnet7"`, `"resnet9"`, `"resnet18"`, `"resnet34"`,
@@ -37,7 +37,7 @@ class Recipe:
         final_lr: rate that `"cosine"` and `"one_cycle"` fall to.
         label_smoothing: in [0, 1).
         flip: mirror each training image left to right with probability 1/2.
-        crop: shift each training image by up to so many pixels each way, its border reflected; 0 for none.
+        crop: shift each training image by up to `crop` pixels each way, its border reflected; 0 for none.
         cutout: side of a square of each training image that is set to the mean; 0 for none.
         observe_batch: samples in one forward pass when observing; scores do not depend on it beyond rounding.
         precision: `"fp32"`, or mixed precision in `"bf16"` or `"fp16"` (CUDA only, with loss scaling); `"auto"` is
@@ -140,7 +140,7 @@ _SMOOTH: dict[str, Any] = {**_ONE_CYCLE, "label_smoothing": 0.1}
 _RESNET: dict[str, Any] = {"epochs": 60, "batch_size": 256, "weight_decay": 1e-4, "flip": True}
 PRESETS: dict[str, dict[str, Any]] = {
     "mlp": {"network": "mlp", "epochs": 20, "lr": 0.1, "warmup": 0.1},
-    # Chosen on two cores by held-out accuracy for a CPU second: small batches, because steps are what is scarce.
+    # Chosen on two cores by held-out accuracy for a CPU second: small batches, because steps are scarce.
     "convnet": _ONE_CYCLE
     | {"network": "convnet", "epochs": 5, "batch_size": 64, "lr": 0.15, "crop": 2, "precision": "auto"},
     # For one core with matrix units (AMX), where bfloat16 is three times faster than float32.
