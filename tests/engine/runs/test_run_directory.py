@@ -242,6 +242,14 @@ def test_a_refused_configuration_releases_the_lock_and_changes_nothing(path):
 # Log
 
 
+def test_a_run_in_which_no_work_was_begun_takes_another_configuration(tmp_path):
+    for seed in (0, 1):
+        with RunDirectory(tmp_path) as run:
+            run.open({**MANIFEST, "seed": seed})
+    assert run.manifest()["seed"] == 1
+    assert files_in(tmp_path) == ["lock", "manifest.json"]
+
+
 def test_an_incomplete_last_line_is_skipped_and_cut_off_before_the_next(path):
     log = path / "events.jsonl"
     whole = log.read_bytes()

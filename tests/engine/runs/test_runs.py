@@ -128,6 +128,7 @@ def test_the_same_configuration_is_recognised_whatever_its_order_and_types(run):
 
 
 def test_one_and_true_are_not_the_same(run):
+    run.event("fit_start")
     run.close()
     with pytest.raises(RunMismatchError, match=r"seed: 0 \(run\) != False \(now\)"):
         run.open({**MANIFEST, "seed": False})

@@ -170,7 +170,8 @@ def options_of(run: Path, *, learner: bool = False, deeper: int = 3) -> dict[str
     """
     if not (run / COMMAND).exists():
         raise RunError(
-            f"{run} does not say which data it read, since it was not begun on the command line; name the data set"
+            f"{run} does not say which data it read, since it was not begun on the command line, or no training had "
+            "begun; name the data set"
         )
     command = read_command(run)
     options = command.options

@@ -197,7 +197,8 @@ class RunDirectory(Run):
     def open(self, manifest: Mapping[str, Any]) -> None:
         """Take the lock, then begin or continue the run of this configuration.
 
-        A damaged or lost manifest is written anew if every fit here belongs to this configuration.
+        A damaged or lost manifest is written anew if every fit here belongs to this configuration. A run in which no
+        work was begun takes any configuration.
 
         Raises:
             RunLockedError: another process is working here.
@@ -211,6 +212,8 @@ class RunDirectory(Run):
         try:
             raw = read_whole(self._manifest_path)
             found = unseal(raw) if raw is not None else None
+            if found is not None and self._is_unused():
+                raw = found = None
             if found is not None:
                 check_same(str(self.path), found, now)
             else:
@@ -231,6 +234,11 @@ class RunDirectory(Run):
             self.close()
             lock.release()
             raise
+
+    def _is_unused(self) -> bool:
+        """Tell whether no work was begun here: it was refused, or whoever was asked said no."""
+        names = [entry.name for entry in self.path.iterdir()]
+        return all(name in ("lock", "manifest.json") or name.startswith("pixels-") for name in names)
 
     def refuse_occupied(self) -> None:
         """Refuse a file, and a folder that is no run but holds files that a new run would replace."""
