@@ -65,9 +65,9 @@ def test_bins_do_not_depend_on_the_order_of_the_rows():
     ("targets", "message"),
     [
         (np.full(500, 2.5), "target must not be constant, but every sample has 2.5"),
-        (np.append(TARGET[1:], np.nan), "missing, NaN or infinite in row 499; drop"),
-        (np.append(np.inf, TARGET[1:]), "missing, NaN or infinite in row 0; drop"),
-        ([None, *TARGET[1:]], "missing, NaN or infinite in row 0; drop"),
+        (np.append(TARGET[1:], np.nan), "missing or NaN in row 499; drop"),
+        (np.append(np.inf, TARGET[1:]), "infinite in row 0; drop"),
+        ([None, *TARGET[1:]], "missing or NaN in row 0; drop"),
         (TARGET[:-1], "X has 500 and target has 499"),
         (TARGET[:, None], r"shape \(500, 1\); try target.ravel\(\)"),
         (np.stack([TARGET, TARGET], 1), "one column of it"),
@@ -185,6 +185,12 @@ def test_an_array_and_its_target_are_a_data_set_in_every_verb():
 def test_a_missing_target_in_a_column_names_the_command_that_drops_it():
     frame = pd.DataFrame({"x": [1.0, 5.0, 2.0], "price": [1.0, None, 3.0]})
     with pytest.raises(DataError, match=r"in row 1; drop these rows, as by frame.dropna\(subset=\['price'\]\)$"):
+        resolve(frame, target="price")
+
+
+def test_an_infinite_target_is_not_said_to_go_by_a_command_that_keeps_it():
+    frame = pd.DataFrame({"x": [1.0, 5.0, 2.0], "price": [1.0, np.inf, 3.0]}).dropna(subset=["price"])
+    with pytest.raises(DataError, match=r"'price' must be finite, but it is infinite in row 1; drop these rows$"):
         resolve(frame, target="price")
 
 

@@ -468,12 +468,14 @@ def _numbers(raw: npt.NDArray[Any], name: str) -> FloatArray:
             "text like '12.5', and classes are labels, not targets"
         )
     targets = raw.astype(np.float64)
-    wrong = np.flatnonzero(~np.isfinite(targets))
-    if wrong.size:
+    missing, infinite = np.flatnonzero(np.isnan(targets)), np.flatnonzero(np.isinf(targets))
+    if missing.size:
         raise DataError(
-            f"{name} must be given and finite for every sample, but it is missing, NaN or infinite in "
-            f"{count_rows(wrong)}; drop these rows{_dropping(name)}"
+            f"{name} must be given for every sample, but it is missing or NaN in {count_rows(missing)}; drop these "
+            f"rows{_dropping(name)}"
         )
+    if infinite.size:  # which `dropna` keeps
+        raise DataError(f"{name} must be finite, but it is infinite in {count_rows(infinite)}; drop these rows")
     return targets
 
 
