@@ -105,6 +105,10 @@ def split_off(data: Data, share: float, *, seed: int, groups: Any = "duplicates"
     if not is_number(share) or not 0 < share <= 0.5:
         raise ArgumentError(f"probe must be a share of the samples in (0, 0.5], got {share!r}")
     parts = min(round(1 / share), 100)
+    if len(data) < parts:
+        raise ArgumentError(
+            f"a probe split of {share:g} needs {parts} samples or more, got {len(data)}; give a test set by test="
+        )
     kept = find_groups(data, groups)
     fold = assign_folds(data.ids, data.labels, parts, groups=kept, seed=seeds.derive(seed, "probe"))
     return Part(data, np.flatnonzero(fold != 0)), Part(data, np.flatnonzero(fold == 0))
