@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
@@ -384,7 +385,7 @@ def load(path: str | Path) -> Scored | Evaluation | Sweep | Advice | ScoreTable 
         return advice
     table, coreset = run.table(), run.coreset()
     if table is None:
-        raise RunError(f"{place} holds no scores yet: the run is not finished; `unseen resume {place}` goes on")
+        raise RunError(f"{place} holds no scores yet: the run is not finished; `unseen resume {quote(str(place))}` goes on")
     return Scored(table, coreset)
 
 

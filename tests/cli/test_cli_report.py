@@ -52,10 +52,10 @@ def test_a_report_that_fails_does_not_fail_the_run(unseen_says, shown, tmp_path,
         raise RuntimeError("no ink")
 
     monkeypatch.setattr(unseen, "report", fails)
-    run = tmp_path / "run"
+    run = tmp_path / "my run"
     said = unseen_says(*shown, "--out", run)
     assert said.code == 0
-    assert f"could not be written: no ink; `unseen report {run}` tries again" in said.err
+    assert f"could not be written: no ink; `unseen report '{run}'` tries again" in said.err  # fit for a shell
     assert "coreset" in said.out
 
 

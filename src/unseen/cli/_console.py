@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -205,7 +206,9 @@ class Reporter:
             self._log.close()
         if isinstance(error, KeyboardInterrupt) and self._begun:
             run = self.run if self._above is None else self._above[0]
-            raise Interrupted(f"what is finished is kept: go on by `unseen resume {run}` or the same command") from None
+            raise Interrupted(
+                f"what is finished is kept: go on by `unseen resume {quote(str(run))}` or the same command"
+            ) from None
 
     def __call__(self, kind: str, **fields: Any) -> None:
         """Take one report."""
@@ -451,10 +454,12 @@ def write_page(run: Path) -> Path | None:
         with without_font_cache():
             return unseen.report(run)
     except KeyboardInterrupt:
-        raise Interrupted(f"the run is finished, and `unseen report {run}` writes its report") from None
+        raise Interrupted(f"the run is finished, and `unseen report {quote(str(run))}` writes its report") from None
     except Exception as error:
         # Printed directly: a filter of warnings could make an error of it.
-        warn(f"the run is finished, but its report could not be written: {error}; `unseen report {run}` tries again")
+        warn(
+            f"the run is finished, but its report could not be written: {error}; `unseen report {quote(str(run))}` tries again"
+        )
         return None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -119,7 +120,9 @@ def _read(place: Path) -> Facts:
         options=options,
     )
     if all(found is None for found in (facts.table, facts.evaluation, facts.sweep, facts.advice)):
-        raise RunError(f"{place} holds no results yet: the run is not finished; `unseen resume {place}` goes on")
+        raise RunError(
+            f"{place} holds no results yet: the run is not finished; `unseen resume {quote(str(place))}` goes on"
+        )
     return facts
 
 
