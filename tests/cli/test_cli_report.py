@@ -41,6 +41,7 @@ def test_grow_and_evaluate_end_with_theirs(unseen_says, finished, digits_file, t
         assert said.code == 0, said.err
         assert (out / "report.html").exists()
         assert re.search(rf"^report +{re.escape(str(out))}/report.html$", said.out, flags=re.M)
+        assert f">{digits_file}</dd>" in (out / "report.html").read_text()  # also that of the run evaluated
         (out / "report.html").unlink()
         said = unseen_says(*command, "--threads", "1", "--out", out, "--no-report")
         assert said.code == 0, said.err

@@ -137,7 +137,10 @@ def _add_evaluated(facts: Facts, evaluation: Evaluation) -> Facts:
         return facts
     if first.table is None or first.table.class_names != evaluation.class_names:
         return facts
-    return replace(facts, table=first.table, coreset=first.coreset, history=first.history, scored_in=first.run)
+    options = first.options | facts.options  # an evaluation names the run, which names the data
+    return replace(
+        facts, table=first.table, coreset=first.coreset, history=first.history, scored_in=first.run, options=options
+    )
 
 
 def _add(facts: Facts, other: Facts) -> Facts:
