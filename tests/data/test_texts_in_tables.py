@@ -8,6 +8,7 @@ import pytest
 
 import unseen
 from unseen.data import from_frame
+from unseen.data.parts import Joined
 
 N = 60
 LABELS = ["yes", "no"] * (N // 2)
@@ -98,3 +99,19 @@ def test_dates_that_are_read_as_days_are_noted():
     with pytest.warns(UserWarning, match="days since 1970"):
         data = opened([f"2023-01-{1 + i % 28:02}" for i in range(N)])
     assert "dates are read as days since 1970-01-01: what" in data.notes
+
+
+@pytest.mark.parametrize(
+    ("entries", "told"),
+    [
+        (["YES", "NO", None], ["column 'what' of the test set has no text of the training set, but for example 'YES'"]),
+        ([None, None, None], ["column 'what' of the test set is empty"]),
+        (["yes", "NO", None], []),
+    ],
+)
+def test_a_column_of_which_a_test_set_has_nothing_known_is_noted(entries, told):
+    train = from_frame(pa.table({"what": ["yes", "no", None], "x": [1.0, 2.0, 3.0], "y": [0, 1, 0]}), label="y")
+    frame = pa.table({"what": pa.array(entries, pa.string()), "x": [4.0, 5.0, 6.0], "y": [0, 1, 0]})
+    test = from_frame(frame, label="y", features=["what", "x"])
+    noted = set(Joined(train, test).notes) - {*train.notes, *test.notes}
+    assert list(noted) == told

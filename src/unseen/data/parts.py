@@ -146,7 +146,7 @@ class Joined(Data):
         self.groups = None if train.groups is None else _with_singles(train.groups, len(test))
         self.in_memory = train.in_memory and test.in_memory
         # A note of both sets appears once.
-        self.notes = tuple(dict.fromkeys((*train.notes, *test.notes)))
+        self.notes = tuple(dict.fromkeys((*train.notes, *test.notes, *_note_strange_columns(train, test))))
 
     def __len__(self) -> int:
         return len(self.train) + len(self.test)
@@ -231,6 +231,22 @@ def _explain_kinds(train: Data, test: Data) -> str:
         [f"there is text in {some(texts)}: make numbers of it, or name other columns by features="] if texts else []
     )
     return f"; in the {where} set, {'; '.join(found)}" if found else ""
+
+
+def _note_strange_columns(train: Data, test: Data) -> list[str]:
+    """Note columns of a table of whose entries in the test set a model can know none, as where spellings differ."""
+    if test.kind != "table":
+        return []
+    notes = []
+    columns = zip(train.take(np.arange(len(train))).T, test.take(np.arange(len(test))).T, strict=True)
+    for at, (known, asked) in enumerate(columns):
+        column = f"column {at if train.feature_names is None else repr(train.feature_names[at])} of the test set"
+        entries = [value for value in asked.tolist() if value is not None]
+        if not entries:
+            notes.append(f"{column} is empty")
+        elif isinstance(entries[0], str) and not set(known.tolist()) & set(entries):
+            notes.append(f"{column} has no text of the training set, but for example {entries[0]!r:.60}")
+    return notes
 
 
 def _with_singles(groups: IntArray, more: int) -> IntArray:
