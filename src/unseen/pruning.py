@@ -385,7 +385,9 @@ def load(path: str | Path) -> Scored | Evaluation | Sweep | Advice | ScoreTable 
         return advice
     table, coreset = run.table(), run.coreset()
     if table is None:
-        raise RunError(f"{place} holds no scores yet: the run is not finished; `unseen resume {quote(str(place))}` goes on")
+        raise RunError(
+            f"{place} holds no scores yet: the run is not finished; `unseen resume {quote(str(place))}` goes on"
+        )
     return Scored(table, coreset)
 
 

@@ -106,9 +106,10 @@ def test_for_real_and_again(tmp_path):
         advised(out=tmp_path / "run", margin=0.01)
 
 
-def test_the_default_method_is_how_prune_chooses():
-    coreset = unseen.prune(DATA, keep=0.5, learner=GaussianNB()).coreset
-    default = Method.of(default_method(unseen.data.resolve(DATA)))
+@pytest.mark.parametrize("learner", [GaussianNB(), "ridge"])
+def test_the_default_method_is_how_prune_chooses(learner):
+    coreset = unseen.prune(DATA, keep=0.5, learner=learner).coreset
+    default = Method.of(default_method(unseen.data.resolve(DATA), learner))
     choice = default.choice()
     assert coreset.provenance["rule"] == choice.rule.name
     assert coreset.provenance["options"] == choice.rule.options()

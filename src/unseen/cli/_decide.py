@@ -107,7 +107,8 @@ def advise(
     from unseen.evaluating.methods import default_method
 
     source = reading.open(data, out_dir)
-    learner, method = learner or (LEARNER if quick else o.default_learner(source)), method or default_method(source)
+    method = method or default_method(source, learner)
+    learner = learner or (LEARNER if quick else o.default_learner(source))
     with Reporter("advise", given, source, ask=not quick, learner=learner, method=method) as report:
         unseen.advise(
             source,

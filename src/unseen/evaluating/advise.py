@@ -108,7 +108,7 @@ def advise(
     seed = runs.seed_of(out, seed)
     with runs.open_run(out) as run:
         source, test, left = open_train_and_test(advise, data, y, options, cache=out)
-        method = Method.of(default_method(source) if method is None else method)
+        method = Method.of(default_method(source, left.get("learner")) if method is None else method)
         if method.rule is None:
             raise ArgumentError("method must choose a part of the data, got 'full'")
         if quick:

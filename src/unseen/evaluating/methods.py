@@ -26,6 +26,7 @@ from unseen.engine.runs.base import Run
 from unseen.engine.work import ScoringRequest, Work
 from unseen.errors import ArgumentError
 from unseen.growing import Growth, Loop
+from unseen.learners.registry import default_learner
 from unseen.learners.registry import resolve as resolve_learner
 from unseen.rules.registry import Choice, default_rule, explain_fallback, fallback
 from unseen.scores.registry import default_score
@@ -38,15 +39,18 @@ GROW = "grow"
 PEER, PEER_IN_ONE_EPOCH = "seen/aum/stratified:cutoff=0", "seen/label_margin:space=logits/stratified:cutoff=0"
 
 
-def default_method(data: Data) -> str:
-    """Return how `unseen.prune` chooses where nothing is named.
+def default_method(data: Data, learner: Any = None) -> str:
+    """Return how `unseen.prune` chooses by this learner where nothing is named.
 
     >>> from unseen.data import digits
     >>> default_method(digits())
     'halves/el2n/stratified:cutoff=auto,quota=floored'
     """
+    # A default learner is not made here: one for images needs torch, but `advise --quick` does not.
+    closed = default_learner(data) == "ridge" if learner is None else resolve_learner(learner, data).closed_form
+    plan = "folds" if closed else "halves"
     rule = default_rule("harder", data.labels, of_target=data.targets is not None)
-    return f"halves/{default_score(data).label}/{rule}"
+    return f"{plan}/{default_score(data).label}/{rule}"
 
 
 def usual_methods(learner: Any, data: Data) -> list[str]:
@@ -55,8 +59,11 @@ def usual_methods(learner: Any, data: Data) -> list[str]:
     For a target there is no peer, since CCS reads the margin between classes.
     """
     if data.targets is not None:
-        return [default_method(data)]
-    return [default_method(data), PEER if (resolve_learner(learner, data).epochs or 1) > 1 else PEER_IN_ONE_EPOCH]
+        return [default_method(data, learner)]
+    return [
+        default_method(data, learner),
+        PEER if (resolve_learner(learner, data).epochs or 1) > 1 else PEER_IN_ONE_EPOCH,
+    ]
 
 
 @dataclass(frozen=True)
@@ -204,7 +211,9 @@ class Selector:
             table = self._tables[method.plan, replicate]
         score = None if method.score is None else resolve_score(method.score).label
         choice = method.choice(self._features)
-        if method.text == default_method(self.work.data) and (why := explain_fallback(table)) is not None:
+        # `advise --quick` takes the default of another learner than the one that stands in for it.
+        defaults = {default_method(self.work.data, learner) for learner in (None, self.work.learner)}
+        if method.text in defaults and (why := explain_fallback(table)) is not None:
             choice, score = fallback(), None
             if replicate not in self._weak:
                 self._weak.add(replicate)
