@@ -385,9 +385,8 @@ def load(path: str | Path) -> Scored | Evaluation | Sweep | Advice | ScoreTable 
         return advice
     table, coreset = run.table(), run.coreset()
     if table is None:
-        raise RunError(
-            f"{place} holds no scores yet: the run is not finished; `unseen resume {quote(str(place))}` goes on"
-        )
+        resume = f"unseen resume {quote(str(place))}"
+        raise RunError(f"{place} holds no scores yet: the run is not finished; `{resume}` goes on")
     return Scored(table, coreset)
 
 

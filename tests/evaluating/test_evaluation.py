@@ -208,7 +208,7 @@ def test_copies_are_on_one_side_of_the_probe_split():
 
 def test_a_probe_split_of_too_few_samples_names_what_to_give():
     data = resolve(([[0.0], [1.0], [2.0], [3.0]], [0, 1, 1, 0]))
-    with pytest.raises(ArgumentError, match="split of 0.2 needs 5 samples or more, got 4; give a test set by test=$"):
+    with pytest.raises(ArgumentError, match=r"split of 0.2 needs 5 samples or more, got 4; give a test set by test=$"):
         split_off_probe(data, 0.2, seed=0)
 
 

@@ -458,7 +458,8 @@ def write_page(run: Path) -> Path | None:
     except Exception as error:
         # Printed directly: a filter of warnings could make an error of it.
         warn(
-            f"the run is finished, but its report could not be written: {error}; `unseen report {quote(str(run))}` tries again"
+            f"the run is finished, but its report could not be written: {error}; "
+            f"`unseen report {quote(str(run))}` tries again"
         )
         return None
 

@@ -60,10 +60,8 @@ def usual_methods(learner: Any, data: Data) -> list[str]:
     """
     if data.targets is not None:
         return [default_method(data, learner)]
-    return [
-        default_method(data, learner),
-        PEER if (resolve_learner(learner, data).epochs or 1) > 1 else PEER_IN_ONE_EPOCH,
-    ]
+    peer = PEER if (resolve_learner(learner, data).epochs or 1) > 1 else PEER_IN_ONE_EPOCH
+    return [default_method(data, learner), peer]
 
 
 @dataclass(frozen=True)

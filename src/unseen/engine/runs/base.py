@@ -114,9 +114,8 @@ def check_same(name: str, run: Mapping[str, Any], now: Mapping[str, Any]) -> Non
                 "another out=:"
             )
             if "scores" in run:
-                differing.append(
-                    f"if their content is the same, its scores hold: unseen select {quote(name)} --out NEW"
-                )
+                again = f"unseen select {quote(name)} --out NEW"
+                differing.append(f"if their content is the same, its scores hold: {again}")
         if all(line.startswith("scores.") for line in differing):
             differing.append(f"to choose from its scores by another rule: unseen select {quote(name)} --out NEW")
         raise RunMismatchError("\n  ".join([head, *differing]))
