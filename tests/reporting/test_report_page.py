@@ -265,8 +265,14 @@ def test_lossless_is_not_green_where_a_class_loses_or_accuracy_says_little(right
 
 
 def test_runs_that_add_nothing_are_refused(digits_run, pictures_run, tmp_path):
-    with pytest.raises(ArgumentError, match=r"must be a run on the samples of .* but it scored others \(36\)"):
+    with pytest.raises(ArgumentError, match=r"must be a run on the samples of .* but it is on others \(36\)"):
         unseen.report(digits_run, beside=[pictures_run])
+    # As many samples, numbered alike, with other labels, beside which a test set is on record.
+    x, y = np.random.default_rng(0).normal(size=(1897, 2)), np.arange(1897) % 3
+    half, out = unseen.Coreset(ids=np.arange(900), indices=np.arange(900), n=1797), tmp_path / "evaluated"
+    unseen.evaluate(x[:1797], y[:1797], test=(x[1797:], y[1797:]), coresets=half, learner="ridge", seeds=2, out=out)
+    with pytest.raises(ArgumentError, match=r"with the same labels, but it is on others \(1,797\)"):
+        unseen.report(digits_run, beside=[out])
     other = made(tmp_path / "run", resolve("digits"))
     with RunDirectory(tmp_path / "loss") as run:
         run.open({"format": 1, "seed": 0})

@@ -143,12 +143,26 @@ def _add_evaluated(facts: Facts, evaluation: Evaluation) -> Facts:
     )
 
 
+def _identify_samples(facts: Facts) -> list[Any]:
+    """Return the number of samples to choose from and digests of their ids and labels; None where not on record."""
+    found = facts.fingerprint
+    for part in ("train", "whole"):  # beside a test set, and of a probe split
+        found = found.get(part, found)
+    return [found.get(name) for name in ("n", "ids", "labels")]
+
+
 def _add(facts: Facts, other: Facts) -> Facts:
     found: dict[str, Any] = {
         name: getattr(other, name)
         for name in ("evaluation", "sweep", "advice")
         if getattr(facts, name) is None and getattr(other, name) is not None
     }
+    one, two = _identify_samples(facts), _identify_samples(other)
+    if None not in one + two and one != two:
+        raise ArgumentError(
+            f"{other.run} must be a run on the samples of {facts.run} ({one[0]:,}) with the same labels, but it is on "
+            f"others ({two[0]:,})"
+        )
     if other.table is not None and facts.table is not None and other.scored_in is None:
         if not np.array_equal(facts.table.ids, other.table.ids):
             raise ArgumentError(
