@@ -63,6 +63,10 @@ def test_another_coreset_of_the_run(run, tmp_path):
     strange = Coreset(np.array([1, 2]), np.array([1, 2]), len(table))
     with pytest.raises(RunMismatchError, match="the coreset is of other samples than the run"):
         unseen.export(run, "npy", tmp_path / "s.npy", coreset=strange)
+    data = from_arrays(X, 1 - Y, ids=[f"k{i}" for i in range(40)])  # as many samples of the same names
+    relabelled = unseen.prune(data, keep=0.5, rule="top", learner="logistic", threads=1).coreset
+    with pytest.raises(RunMismatchError, match="of other data than the run: the labels differ"):
+        unseen.export(run, "npy", tmp_path / "s.npy", coreset=relabelled)
     with pytest.raises(ArgumentError, match="coreset must be a Coreset, or the file of one, got ScoreTable"):
         unseen.export(run, "npy", tmp_path / "s.npy", coreset=run / "scores.parquet")
 

@@ -758,7 +758,7 @@ def test_seeds(seed):
             lambda: unseen.prune(X, CODES, keep=0.5, out="", **QUICK),
             "out must name a directory, got ''; '.' is this one",
         ),
-        (lambda: unseen.load("/dev/null"), "/dev/null cannot be read: it is a pipe, a socket or a device, not a file"),
+        (lambda: unseen.load("/dev/null"), "/dev/null cannot be read: it is a folder, a pipe, a socket"),
         (lambda: from_arrays(X, CODES, class_names=["ant", "bee"]), "row 2 has 2$"),
         (
             lambda: unseen.prune(X, CODES, keep=0.5, also=3, **QUICK),

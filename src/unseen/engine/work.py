@@ -30,7 +30,7 @@ from unseen.data.formats import Reading
 from unseen.data.parts import find_groups
 from unseen.engine import executors
 from unseen.engine.executors import Report
-from unseen.engine.runs.base import Run
+from unseen.engine.runs.base import Run, differ_in_labels
 from unseen.engine.scoring import Abilities, SampleInfo, Scoring, check_score, versions
 from unseen.errors import ArgumentError, DataError, warn
 from unseen.learners.base import check_scores
@@ -435,7 +435,7 @@ def refuse_other_data(coreset: Coreset, data: Data, name: str) -> None:
         )
     scored = (coreset.provenance.get("scores") or {}).get("fingerprint") or {}
     here = data.fingerprint() if scored else {}
-    if scored and scored.get("classes") == here["classes"] and scored.get("labels") != here["labels"]:
+    if scored and differ_in_labels(scored, here):
         raise DataError(f"{head}: the labels differ; give the data that it was chosen from, in the same order")
 
 

@@ -26,7 +26,7 @@ from unseen.core.table import ScoreTable
 from unseen.data.formats import Format
 from unseen.data.sources import find_format
 from unseen.engine import runs
-from unseen.engine.runs.base import differences
+from unseen.engine.runs.base import differ_in_labels, differences
 from unseen.engine.runs.commands import data_of_run, ignore_reading_warnings
 from unseen.errors import ArgumentError, DataError, RunError, RunMismatchError, UnseenError, some
 
@@ -170,6 +170,15 @@ def make_request(
         other.n != len(table) or not np.array_equal(table.ids[other.indices].tolist(), other.ids.tolist())
     ):
         raise RunMismatchError("the coreset is of other samples than the run; name the run whose scores chose it")
+    if table is not None:
+        of_run, of_choice = (
+            table.provenance.get("fingerprint"),
+            (other.provenance.get("scores") or {}).get("fingerprint"),
+        )
+        if of_run and of_choice and differ_in_labels(of_run, of_choice):
+            raise RunMismatchError(
+                "the coreset is of other data than the run: the labels differ; name the run whose scores chose it"
+            )
     return replace(request, chosen=other)
 
 

@@ -99,6 +99,11 @@ def differences(run: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return lines if len(lines) <= _MOST else [*lines[:_MOST], f"... ({len(lines)} in all)"]
 
 
+def differ_in_labels(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether two fingerprints are of other labels of the same classes."""
+    return one.get("classes") == other.get("classes") and one.get("labels") != other.get("labels")
+
+
 def check_same(name: str, run: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Refuse to continue the run `name` with another configuration; the message lists what differs."""
     if differing := differences(run, now):

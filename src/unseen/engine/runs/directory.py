@@ -571,7 +571,7 @@ def load_file(path: Path) -> ScoreTable | Coreset:
     if not path.exists():
         raise RunError(f"there is no run or file {path}")
     if not path.is_file():
-        raise RunError(f"{path} cannot be read: it is a pipe, a socket or a device, not a file")
+        raise RunError(f"{path} cannot be read: it is a folder, a pipe, a socket or a device, not a file")
     try:
         with interpreting(path):
             return ScoreTable.load(path)
