@@ -83,7 +83,7 @@ def test_the_command_line_says_r2(tmp_path, unseen_says):
         more = ("--keep", "0.5", "--seeds", "2") if verb == "sweep" else ("--step", "0.5", "--quick", "--margin", "10")
         said = unseen_says(verb, homes, "--target", "price", *learner, *more, "--out", tmp_path / verb)
         assert said.code == 0, said.err
-        assert "halves/loss/trimmed" in said.out
+        assert "folds/loss/trimmed" in said.out
     said = unseen_says("grow", homes, "--target", "price", "--keep", "0.5", "--out", tmp_path / "g")
     assert said.code != 0
     assert "`prune` works without classes" in said.err
