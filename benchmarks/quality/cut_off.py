@@ -62,6 +62,21 @@ replicates or more), with `convnet7` on CIFAR-100 at the same, three replicates,
 (`designs.py`). If it is below the rule of before on the mean of the further tables, or certainly below it on CIFAR-100,
 that stays.
 
+How the third round went. The rates gain 1.89 (5), 1.95 (3) and 1.90 points (2), before 1.77; 15, 11, 7 and 15 cells are
+certainly below random. With the network, 2 is 0.2 and 1.8 points above the rule of before at 70 and 90 % pruned, mean
+of three replicates; on the beds at most 0.1 below. So 2 was chosen. On the further tables it is above the rule of
+before at every share pruned, and fewer cells are certainly below random. But on the report beds `digits` and `cifar100`
+it is certainly below the rule of before, by 0.6 to 2.1 points at 70 and 90 % pruned, which is no report to adopt a
+default by. Their classes are small, 120 and 200 samples, so a stratum has one sample or two, and so many times a small
+rate was rounded down to none: the hard end was not drawn from at all. The rule of before stands again.
+
+A fourth round, written before its first run, limits the rate without rounding: strata share the budget among a random
+part of the samples, 2 or 3 times as large as what they share (`among 2.0`, `among 3.0`). Tuning data: the twenty tables
+of the third tuning and, since they have been seen, the twenty of the third report, two replicates, at 70 and 90 %
+pruned; `convnet7` on CIFAR-10 and the beds, three. Chosen is one as in the third round, if it is below the rule of
+before by more than 0.5 points on the mean of no table with ten classes or more. Its report is a later work: tables that
+no round has used, the report beds at every share pruned, and `convnet7` on CIFAR-100.
+
 In the designs, e is the held-out error, i the share of label issues (at most e), p what is pruned, f how far models
 fit; all but p inside a class. The rule of before leaves out `f max(min(e, p^2 / 2), i^2 / e)`.
 
@@ -99,14 +114,14 @@ from unsure import judged
 import unseen
 from unseen.core.table import ScoreTable
 from unseen.rules import registry, sampling
-from unseen.rules.base import Pool
-from unseen.rules.sampling import Stratified, share_out
+from unseen.rules.base import Pick, Pool, largest, smallest
+from unseen.rules.sampling import Stratified, share_out, strata_by_rank, strata_by_width
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import write
 
 KEEPS, SEEDS, ROWS, FLIPPED = (0.7, 0.5, 0.3, 0.1), 4, 4000, 0.1
-SMALL_KEEPS = {"third tuning": (0.3, 0.1), "third report": (0.3, 0.2, 0.1, 0.05)}
+SMALL_KEEPS = {"third tuning": (0.3, 0.1), "third report": (0.3, 0.2, 0.1, 0.05), "fourth tuning": (0.3, 0.1)}
 TABLES = {
     "tuning": (
         "anneal", "cmc", "hypothyroid", "letter", "nursery", "page.blocks", "segment", "spambase", "tic-tac-toe",
@@ -121,6 +136,7 @@ TABLES = {
         "elevators", "kin8nm", "mammography", "phoneme", "soybean", "winequality-white",
     ),
     "third tuning": (),
+    "fourth tuning": (),
     "third report": (
         "abalone", "ailerons", "bank32nh", "cal.housing", "Caravan", "Chile", "CreditCard", "Default", "diamonds",
         "Fishing", "fried", "HMDA", "house8L", "mv", "OJ", "oil-spill", "PSID1976", "puma8NH", "spam7", "stock",
@@ -136,6 +152,8 @@ NAMED = {  # in CSV files with a header, the column of labels
 }  # fmt: skip
 BEDS = dict.fromkeys(("tuning", "second tuning"), ("bed:cifar10", "bed:cifar10n", "bed:sst2", "bed:adult"))
 BEDS |= {"third tuning": ("network:cifar10",), "third report": ("network:cifar100",)}
+BEDS |= {"fourth tuning": (*BEDS["tuning"], "network:cifar10")}
+SEEN = {"second tuning": ("tuning", "report"), "fourth tuning": ("tuning", "report", "third report")}
 COLUMNS = ["el2n", "memorization", "label_issue"]
 
 
@@ -180,17 +198,37 @@ def flip(y: np.ndarray, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Limited(Stratified):
-    """Strata without some of the hardest, with a limit on these by label issues.
+    """Strata without some of the hardest, with a limit on these by label issues, or on the samples to share among.
 
     Args:
         most: of the label issues, how many times as many may be left out.
         late: whatever the issues are, up to `p^late / 2` may be left out; None for no such allowance.
         scaled: whether the part that depends on p is multiplied by `most i / e`, in place of a limit.
+        among: strata share the budget among a random part of the samples, so many times as large as what they share.
     """
 
     most: float = np.inf
     late: float | None = None
     scaled: bool = False
+    among: float | None = None
+
+    def pick(self, pool: Pool, budget: int) -> Pick:
+        if self.among is None:
+            return super().pick(pool, budget)
+        values, times = pool.need("values"), self.among
+        dropped = self._count_dropped(pool, budget, self._measure_fit(pool, budget))
+        rest = np.setdiff1d(np.arange(len(pool)), largest(values, dropped))
+        by_width = self.by == "width"
+        cut, parts = (strata_by_width, self.strata) if by_width else (strata_by_rank, min(self.strata, budget))
+        stratum, keys = cut(values[rest], parts), pool.keys(self.name)[rest]
+
+        def share_among(shared: int, sizes: np.ndarray) -> np.ndarray:
+            # A stratum draws its smallest keys, so these are its samples in the part.
+            part = smallest(keys, min(len(rest), round(times * shared)))
+            return share_out(shared, np.bincount(stratum[part], minlength=len(sizes)))
+
+        with patch.object(sampling, "share_out", share_among):
+            return super().pick(pool, budget)
 
     def _count_dropped(self, pool: Pool, budget: int, fit: float) -> int:
         m, error = len(pool), float(np.nanmean(pool.need("wrong")))
@@ -234,12 +272,15 @@ ROUND_2: dict[str, tuple[float, float]] = {
     **{f"rate {rate}": (np.inf, rate) for rate in (2.0, 3.0, 5.0)},
     **{f"twice, rate {rate}": (2.0, rate) for rate in (2.0, 3.0, 5.0)},
 }
+AMONG = {"among 2.0": 2.0, "among 3.0": 3.0}  # the fourth round
 ARMS = {
     "tuning": (*DESIGNS,),
     "report": CHOSEN,
     "second tuning": (*ROUND_2,),
     "second report": ("before", "twice, rate 5.0"),
     "third tuning": ("before", "rate 2.0", "rate 3.0", "rate 5.0"),
+    "third report": ("before", "rate 2.0"),
+    "fourth tuning": ("before", "rate 2.0", *AMONG),
 }
 
 
@@ -254,7 +295,9 @@ def choose(table: ScoreTable, keep: float, seed: int, arm: str) -> np.ndarray:
         return unseen.select(table, rule="random:quota=proportional", keep=keep, seed=seed).indices
     by = "rank" if registry.are_uneven(np.bincount(table.labels)) else "width"
     most, rate = ROUND_2.get(arm, (np.inf, NO_LIMIT))
-    rule = Limited(by=by, cutoff="auto", **DESIGNS.get(arm, {"most": most}))
+    rule = Limited(by=by, cutoff="auto", among=AMONG.get(arm), **DESIGNS.get(arm, {"most": most}))
+    if arm in AMONG:
+        return unseen.select(table, rule=rule, score="el2n", quota="floored", keep=keep, seed=seed).indices
     with patch.object(sampling, "share_out", partial(share_at_most, rate)):
         return unseen.select(table, rule=rule, score="el2n", quota="floored", keep=keep, seed=seed).indices
 
@@ -324,7 +367,7 @@ def pack(found: dict[str, list[float]], keeps: list[str]) -> str:
 
 def names_of(side: str) -> list[str]:
     """The names of the data sets."""
-    tables = (*TABLES["tuning"], *TABLES["report"]) if side == "second tuning" else TABLES[side]
+    tables = [name for seen in SEEN.get(side, (side,)) for name in TABLES[seen]]
     return [*tables, *(f"flipped {name}" for name in tables), *BEDS.get(side, ())]
 
 

@@ -234,7 +234,7 @@ def blocks() -> dict[str, list[str]]:
     for side in ("tuning", "report"):
         equal = _result(f"equal_rows_{side}")
         made[f"equal rows {side}"] = equal_rows(equal["cells"]) + setting(equal)
-    for side in ("tuning", "report", "second tuning", "second report"):
+    for side in ("tuning", "report", "second tuning", "second report", "third tuning", "third report"):
         result = _result(f"cut_off_{side.replace(' ', '_')}")
         made[f"cut off {side}"] = cut_off(_as_recall(result)) + setting(result)
     real = _result("cut_off_real_cifar10")
@@ -670,11 +670,12 @@ def _as_recall(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def cut_off(cells: list[dict[str, Any]]) -> list[str]:
-    """On tables as they are, tables with flipped labels, and beds: as `recall`."""
-    kinds: dict[str, list[dict[str, Any]]] = {"as they are": [], "a tenth flipped": [], "beds": []}
+    """On tables as they are, tables with flipped labels, beds, and by a real network: as `recall`."""
+    prefixes = {"flipped ": "a tenth flipped", "bed:": "beds", "network:": "a network"}
+    kinds: dict[str, list[dict[str, Any]]] = {kind: [] for kind in ("as they are", *prefixes.values())}
     for cell in cells:
-        kind, _, _ = cell["bed"].partition(":" if cell["bed"].startswith("bed:") else " ")
-        kinds[{"bed": "beds", "flipped": "a tenth flipped"}.get(kind, "as they are")].append(cell)
+        found = [kind for prefix, kind in prefixes.items() if cell["bed"].startswith(prefix)]
+        kinds[found[0] if found else "as they are"].append(cell)
     rows = [[kind, *row] for kind, own in kinds.items() if own for row in _recall_rows(own)]
     return table(["labels", *_recall_heads(cells)], rows)
 
