@@ -237,6 +237,8 @@ def blocks() -> dict[str, list[str]]:
     for side in ("tuning", "report", "second tuning", "second report", "third tuning", "third report"):
         result = _result(f"cut_off_{side.replace(' ', '_')}")
         made[f"cut off {side}"] = cut_off(_as_recall(result)) + setting(result)
+    beds = _result("cut_off_third_report_beds")
+    made["cut off third report, beds"] = cut_off_beds(beds["beds"]) + setting(beds)
     real = _result("cut_off_real_cifar10")
     rows = [[arm, *(f"{100 * one:.1f}" for one in [*got, np.mean(got)])] for arm, got in real["accuracy"].items()]
     made["cut off real network"] = table(["kept by", "seed 0", "1", "2", "mean"], rows) + setting(real)
@@ -678,6 +680,20 @@ def cut_off(cells: list[dict[str, Any]]) -> list[str]:
         kinds[found[0] if found else "as they are"].append(cell)
     rows = [[kind, *row] for kind, own in kinds.items() if own for row in _recall_rows(own)]
     return table(["labels", *_recall_heads(cells)], rows)
+
+
+def cut_off_beds(beds: dict[str, Any]) -> list[str]:
+    """By report bed: points over random of the default and of the limit, and of the limit over the default."""
+    rows = []
+    for name, keeps in beds.items():
+        row = [name]
+        for arms in keeps.values():
+            drawn, default, limited = (np.array(arms[arm]) for arm in ("random", "default", "rate 2.0"))
+            row += [f"{100 * np.mean(gain):+.1f}" for gain in (default - drawn, limited - drawn)]
+            row.append(starred(interval(limited - default)))
+        rows.append(row)
+    kinds = product(map(percent_pruned, next(iter(beds.values()))), ("default", "rate 2.0", "less the default"))
+    return table(["points over random", *(": ".join(kind) for kind in kinds)], rows)
 
 
 def cut_off_by_table(cells: list[dict[str, Any]]) -> list[str]:
