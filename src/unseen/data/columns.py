@@ -69,7 +69,7 @@ class TableFormat(Format):
         days: the features that are dates, as float64 (n,) days since 1970-01-01, once it is open.
         beside: arrays in place of columns, as `encode_labels` takes them.
         folder: where relative names of image files start; None is the working directory.
-        like: the training set, if this is a test set: its columns are those of the training set, and numbers without
+        like: the training set, if this is a test set: its inputs are the columns of these names, and numbers without
             gaps are a table, too, where those of the training set have gaps.
     """
 
@@ -239,6 +239,8 @@ class TableFormat(Format):
         """Return the columns that are inputs, from those without another role; add notes on the choice."""
         # If labels are given besides the table, all columns of the table are meant as inputs, like named ones.
         named = [self.reading.text] if self.reading.text is not None else list(self.reading.wanted)
+        if not named and self.like is not None and set(self.like.feature_names or ()) <= set(rest):
+            named = list(self.like.feature_names or ())
         if self.label_column in named:
             what = "labels" if self.reading.target is None else "target"
             raise ArgumentError(
