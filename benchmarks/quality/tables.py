@@ -234,7 +234,8 @@ def blocks() -> dict[str, list[str]]:
     for side in ("tuning", "report"):
         equal = _result(f"equal_rows_{side}")
         made[f"equal rows {side}"] = equal_rows(equal["cells"]) + setting(equal)
-    for side in ("tuning", "report", "second tuning", "second report", "third tuning", "third report"):
+    sides = ("tuning", "report", "second tuning", "second report", "third tuning", "third report", "fourth tuning")
+    for side in sides:
         result = _result(f"cut_off_{side.replace(' ', '_')}")
         made[f"cut off {side}"] = cut_off(_as_recall(result)) + setting(result)
     beds = _result("cut_off_third_report_beds")
