@@ -590,6 +590,31 @@ def test_the_columns_of_a_test_set_are_found_by_their_names(tmp_path, form, kind
             assert np.array_equal(mine, theirs)
 
 
+@pytest.mark.parametrize("test", ["given", "probe"])
+def test_intervals_count_groups_of_test_samples_and_not_samples(tmp_path, test):
+    rng = np.random.default_rng(0)
+    patient = np.repeat(np.arange(60), 10)
+    kind = rng.integers(0, 2, 60)[patient]
+    odd = (rng.random(60) < 0.3)[patient]  # whatever is measured of some patients misleads
+    frame = pd.DataFrame({"a": np.where(odd, 1 - kind, kind) + rng.normal(scale=0.2, size=600), "label": kind})
+    for name, rows in {"train": slice(0, 300), "test": slice(300, 600)}.items():
+        frame.assign(patient=[f"{name} {one}" for one in patient])[rows].to_csv(tmp_path / f"{name}.csv", index=False)
+    half = unseen.Coreset(np.arange(0, 300, 2), np.arange(0, 300, 2), 300)
+    given = {"test": tmp_path / "test.csv"} if test == "given" else {"probe": 0.5}
+
+    def evaluate(**options):
+        return unseen.evaluate(
+            tmp_path / "train.csv", label="label", coresets=half, learner=GaussianNB(), seeds=3, **given, **options
+        )
+
+    grouped, alone = evaluate(group="patient"), evaluate(features=["a"])
+    assert grouped.about["test"]["groups"] == (30 if test == "given" else 15)
+    assert grouped.about["test"]["text"].endswith(f", in {grouped.about['test']['groups']} groups")
+    assert "groups" not in alone.about["test"]
+    assert grouped["full"].error > 2 * alone["full"].error
+    assert "groups of test samples are too few" in grouped.verdict("coreset").text
+
+
 def test_a_run_on_other_data_is_refused(tmp_path):
     unseen.prune(X[:400] + 1, Y[:400], keep=0.5, rule="top", learner=GaussianNB(var_smoothing=1), out=tmp_path / "run")
     with pytest.raises(DataError, match="is a run on other data: its sample differ"):

@@ -14,6 +14,7 @@ from unseen.evaluating.statistics import (
     interval,
     paired,
     sampling_error,
+    standard_error,
 )
 
 
@@ -136,6 +137,25 @@ def test_bad_arguments():
         interval([0.1, 0.2], level=95)
     with pytest.raises(ArgumentError, match=r"one a replicate, got \(0,\)"):
         interval([])
+
+
+def test_the_sampling_error_of_grouped_samples_is_its_spread_over_draws_of_groups():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(60), rng.integers(1, 12, 60))
+
+    def draw():
+        likely = rng.random(60)[groups]  # a patient is mostly right or mostly wrong
+        return (rng.random(len(groups)) < likely).astype(float)
+
+    drawn = [draw() for _ in range(2000)]
+    spread = np.std([right.mean() for right in drawn])
+    assert np.mean([sampling_error(right, groups=groups) for right in drawn]) == pytest.approx(spread, rel=0.05)
+    assert np.mean([sampling_error(right) for right in drawn]) < 0.6 * spread
+    assert standard_error(drawn[0], groups) == pytest.approx(sampling_error(drawn[0], groups=groups), rel=0.02)
+    alone = np.arange(len(groups))
+    assert standard_error(drawn[0], alone) == pytest.approx(standard_error(drawn[0]))
+    assert np.isnan(sampling_error(drawn[0], groups=np.zeros(len(groups), int)))
+    assert Sampling.of(drawn[0], groups=groups).n == 60
 
 
 def test_sampling_error_of_one_model_is_about_the_binomial_one():

@@ -143,7 +143,11 @@ class Joined(Data):
             own = np.array([f"test\x1f{i}" for i in test.ids.tolist()])
         self.ids: IdArray = np.concatenate([train.ids, own])
         _describe_like(self, train)
-        self.groups = None if train.groups is None else _with_singles(train.groups, len(test))
+        self.groups = None
+        if train.groups is not None:  # those of the test set are others, whatever their names
+            self.groups = _with_singles(train.groups, len(test))
+            if test.groups is not None:
+                self.groups[len(train) :] = train.groups.max() + 1 + test.groups
         self.in_memory = train.in_memory and test.in_memory
         # A note of both sets appears once.
         self.notes = tuple(dict.fromkeys((*train.notes, *test.notes, *_note_strange_columns(train, test))))

@@ -311,13 +311,13 @@ class _Search:
         budget = self.budgets[share]
         arms = [(self.method, budget), (EVERYTHING, len(self.trials.train)), *([(RANDOM, budget)] if random else [])]
         mine, full, *drawn = self.trials.quality(arms, replicates)
-        self.full, targets = float(full.mean()), self.trials.joined.test.targets
-        difference = Difference.of(mine, full, targets)
-        of_random = Difference.of(drawn[0], full, targets).interval if random else None
+        self.full, test = float(full.mean()), self.trials.joined.test
+        difference = Difference.of(mine, full, test)
+        of_random = Difference.of(drawn[0], full, test).interval if random else None
         self.tried.append(TriedShare(share, budget, difference.interval, of_random, confirming))
         how = "confirming" if confirming else "searching"
         self.trials.report("say", text=f"{how}: {self.tried[-1].text()}")
-        return difference, Difference.of(mine, drawn[0], targets) if random else None
+        return difference, Difference.of(mine, drawn[0], test) if random else None
 
 
 def vectors_of(data: Data, features: npt.ArrayLike | None, test: Any) -> Data:

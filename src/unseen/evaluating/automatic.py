@@ -146,7 +146,7 @@ def _confirm(trials: Trials, best: Method, budget: int, seeds: int) -> tuple[Met
         return RANDOM, None
     fresh = range(FRESH, FRESH + seeds)
     mine, random = trials.quality([(best, budget), (RANDOM, budget)], fresh)
-    difference = Difference.of(mine, random)
+    difference = Difference.of(mine, random, trials.joined.test)
     about = {
         "method": best.text,
         "to_random": against_random(difference.replicates, sampling=difference.sampling).text,

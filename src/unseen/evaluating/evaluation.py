@@ -137,7 +137,8 @@ def evaluate(
         if test_set is None
         else split_by_test_set(source, test_set, overlap=overlap)
     )
-    split = replace(split, features=own)
+    groups = None if split.data.groups is None else len(np.unique(split.data.groups[split.test]))
+    split = replace(split, features=own, text=split.text + ("" if groups is None else f", in {groups:,} groups"))
     arms = _make_arms(split, named, names, seeds, seed)
     work = Work(split.data, default_learner(source) if learner is None else learner, groups=None, **running)
     trainings = ArmTrainings(work, split, arms, fix, seed)
@@ -158,9 +159,10 @@ def evaluate(
         results = trainings.run(run)
         of_class = np.bincount(split.data.labels[split.test], minlength=len(split.data.class_names))
         settings = {"fix": fix, "margin": margin, "level": level, "seed": seed, "seeds": seeds}
+        tested = {**split.about, "text": split.text, "of_class": of_class.tolist()}
         about = {
             **settings,
-            "test": {**split.about, "text": split.text, "of_class": of_class.tolist()},
+            "test": tested if groups is None else {**tested, "groups": groups},
             "learner": work.learner.describe(),
             **({} if split.data.targets is None else {"target": True}),
             "near_duplicates": near.describe(),
@@ -375,6 +377,7 @@ class ArmTrainings:
         self.work, self.split, self.fix, self.seed = work, split, fix, seeds.derive(seed, "evaluation")
         self.labels, self.classes = split.data.labels[split.test], len(split.data.class_names)
         self.targets = None if split.data.targets is None else split.data.targets[split.test]
+        self.groups = None if split.data.groups is None else split.data.groups[split.test]
         for size in {len(rows) for arm in arms for rows in arm.rows}:
             work.check_batch(size)
         self.of_arm = {
@@ -426,9 +429,13 @@ class ArmTrainings:
         full = {"full": "full"} if "full" in quality and result.kind != "full" else {}
         for kind, name in (full | result.beside).items():
             differences = quality[result.name] - quality[name]
-            result.beside_error[kind] = sampling_error(differences, self.targets)
+            result.beside_error[kind] = sampling_error(differences, self.targets, self.groups)
             error = sampling_error if self.targets is None else standard_error
-            result.class_error[kind] = [error(differences[:, self.labels == c]) for c in range(self.classes)]
+            result.class_error[kind] = []
+            for c in range(self.classes):
+                own = self.labels == c
+                groups = None if self.groups is None else self.groups[own]
+                result.class_error[kind].append(error(differences[:, own], groups=groups))
 
     def _arm_result(self, arm: Arm, quality: FloatArray) -> ArmResult:
         """Make the result of an arm from the quality of its predictions, float64 (R, m)."""
@@ -446,6 +453,6 @@ class ArmTrainings:
             samples_seen=kept * np.maximum(epochs, 1),
             accuracy=quality.mean(axis=1),
             by_class=by_class / np.where(counts > 0, counts, np.nan),
-            error=sampling_error(quality - 1, self.targets),
+            error=sampling_error(quality - 1, self.targets, self.groups),
             beside=dict(arm.beside),
         )

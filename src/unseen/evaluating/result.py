@@ -22,6 +22,7 @@ from unseen.engine.runs import RunDirectory
 from unseen.errors import ArgumentError, UnknownNameError
 from unseen.evaluating.prices import IN_TRAININGS, Price, price_arms, price_in_trainings
 from unseen.evaluating.statistics import (
+    GROUPS,
     LARGE,
     PLURALS,
     Interval,
@@ -132,7 +133,8 @@ class Evaluation:
     def mean_recall(self, name: str) -> Interval:
         """Return the mean over classes of the share of their test samples that an arm predicts rightly.
 
-        Each class counts alike, however few samples it has. Classes without test samples are left out.
+        Each class counts alike, however few samples it has. Classes without test samples are left out. The interval
+        counts test samples, also where they have groups.
         """
         arm, sizes = self[name], self.about["test"].get("of_class")
         tested = ~np.isnan(arm.by_class).any(axis=0)
@@ -249,7 +251,12 @@ class Evaluation:
         return f"this method: seeds of scoring, selection and training, over {arm.draws} coresets, and the test set"
 
     def _sampling(self, error: float | None) -> Sampling | None:
-        return None if error is None else Sampling(error, self.about["test"]["n"], self.noun == "class")
+        test, counts = self.about["test"], self.noun == "class"
+        if error is None:
+            return None
+        return (
+            Sampling(error, test["groups"], counts, GROUPS) if "groups" in test else Sampling(error, test["n"], counts)
+        )
 
     def by_class(self, name: str, to: str = "full") -> dict[str, float]:
         """Return the mean change of the accuracy of each class against a baseline, worst first."""

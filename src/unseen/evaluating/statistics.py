@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from unseen.core.arrays import FloatArray
+from unseen.core.arrays import FloatArray, IntArray
 from unseen.core.checks import is_integer, is_number
 from unseen.core.words import percent
 from unseen.errors import ArgumentError
@@ -37,17 +37,24 @@ _UNLIMITED = 10**9  # seeds
 _SAME = 1e-12  # accuracy differences closer than this count as equal
 
 
+GROUPS = "groups of test samples"
+
+
 class Sampling(NamedTuple):
     """The standard error of a mean that is due to the random draw of the test set."""
 
     error: float
-    n: int  # the number of test samples
+    n: int  # the number of test samples, or of groups of them
     counts: bool = True  # whether it is the mean of counts, right or wrong, as for an accuracy; False for R²
+    unit: str = "test samples"  # what n counts, in words
 
     @classmethod
-    def of(cls, values: npt.ArrayLike, targets: FloatArray | None = None) -> Sampling:
+    def of(cls, values: npt.ArrayLike, targets: FloatArray | None = None, groups: IntArray | None = None) -> Sampling:
         """Compute it from (R, m) values; see `sampling_error`."""
-        return cls(sampling_error(values, targets), np.atleast_2d(np.asarray(values)).shape[1], targets is None)
+        error, counts = sampling_error(values, targets, groups), targets is None
+        if groups is not None:
+            return cls(error, len(np.unique(groups)), counts, GROUPS)
+        return cls(error, np.atleast_2d(np.asarray(values)).shape[1], counts)
 
 
 @dataclass(frozen=True)
@@ -312,7 +319,7 @@ def without_nan(content: Any) -> Any:
     return None if isinstance(content, float) and not isfinite(content) else content
 
 
-def sampling_error(values: npt.ArrayLike, targets: FloatArray | None = None) -> float:
+def sampling_error(values: npt.ArrayLike, targets: FloatArray | None = None, groups: IntArray | None = None) -> float:
     """Return the standard error of a mean that is due to the random draw of the test set, not to the seeds.
 
     `values` (R, m) are the `quality` of outcomes, 1 where replicate r predicted test sample i rightly, else 0; or the
@@ -324,24 +331,48 @@ def sampling_error(values: npt.ArrayLike, targets: FloatArray | None = None) -> 
     of two. R² divides by the variance of the targets, which is itself drawn: each value also counts how its sample
     changes that variance (the delta method). No samples are added.
 
+    `groups`, int64 (m,), are those of the test samples, such as patients, or None. Then groups are what is drawn, and
+    deviations are added up within each (a cluster-robust error). NaN with fewer than two groups.
+
     >>> round(sampling_error([[1, 0, 1, 1]]), 3)
     0.22
+    >>> right = [[1] * 50 + [0] * 50]
+    >>> round(sampling_error(right), 3), round(sampling_error(right, groups=np.arange(100) // 10), 3)
+    (0.05, 0.164)
     """
     mean = np.atleast_2d(np.asarray(values, np.float64)).mean(axis=0)
     if targets is not None:
         squares = np.square(targets - targets.mean())
-        return standard_error(mean - mean.mean() * squares / squares.mean())
-    return float(np.sqrt(((mean - mean.mean()) ** 2).sum() + 1) / (len(mean) + 2)) if len(mean) > 1 else float("nan")
+        return standard_error(mean - mean.mean() * squares / squares.mean(), groups)
+    squared, count = _square_deviations(mean, groups)
+    return float(np.sqrt(squared + 1) / (len(mean) + 2)) if count > 1 else float("nan")
 
 
-def standard_error(values: npt.ArrayLike) -> float:
+def standard_error(values: npt.ArrayLike, groups: IntArray | None = None) -> float:
     """Return the standard error of a mean; `values` (R, m) are first averaged over the rows. NaN with fewer than two.
+
+    `groups` are as in `sampling_error`.
 
     >>> standard_error([[1.0, 3.0]])
     1.0
     """
     mean = np.atleast_2d(np.asarray(values, np.float64)).mean(axis=0)
-    return float(mean.std(ddof=1) / np.sqrt(len(mean))) if len(mean) > 1 else float("nan")
+    squared, count = _square_deviations(mean, groups)
+    if count < 2:
+        return float("nan")
+    return float(np.sqrt(squared if groups is not None else squared * count / (count - 1)) / len(mean))
+
+
+def _square_deviations(values: FloatArray, groups: IntArray | None) -> tuple[float, int]:
+    """Return the sum of squared deviations from the mean, and how many there are; of each group they are added first.
+
+    Sums of few groups are too small, since their deviations add up to 0: the square is corrected for it.
+    """
+    deviations = values - values.mean() if len(values) else values
+    if groups is None:
+        return float(np.square(deviations).sum()), len(values)
+    sums = np.bincount(np.unique(groups, return_inverse=True)[1], deviations)
+    return float(np.square(sums).sum() * len(sums) / max(1, len(sums) - 1)), len(sums)
 
 
 class _Spread(NamedTuple):
@@ -351,9 +382,10 @@ class _Spread(NamedTuple):
     replicates: int  # R
     seeds: float  # the variance over replicates; NaN for one replicate
     test: float  # the variance of the mean due to the draw of the test set; 0 where the test set counts as given
-    samples: int  # the number of test samples; 0 where the test set counts as given
+    samples: int  # the number of test samples, or of groups of them; 0 where the test set counts as given
     each: str  # the unit of a replicate, in words
     trainee: str  # the learner that was trained, in words
+    unit: str  # what `samples` counts, in words
 
     @classmethod
     def of(
@@ -365,8 +397,8 @@ class _Spread(NamedTuple):
         check_level(level)
         seeds = float("nan") if len(x) < 2 else 0.0 if np.ptp(x) <= _SAME else float(x.var(ddof=1))
         known = sampling is not None and np.isfinite(sampling.error)
-        test = (sampling.error**2, sampling.n) if known and sampling else (0.0, 0)
-        return cls(float(x.mean()), len(x), seeds, *test, each, trainee)
+        test, unit = ((sampling.error**2, sampling.n), sampling.unit) if known and sampling else ((0.0, 0), "")
+        return cls(float(x.mean()), len(x), seeds, *test, each, trainee, unit)
 
     def interval(self, level: float) -> Interval:
         """Return the mean with its interval."""
@@ -419,7 +451,7 @@ def _undecided(spread: _Spread, decides: Callable[[npt.NDArray[Any]], npt.NDArra
     enough = np.flatnonzero(decides(spread.replicates + 1 + np.arange(MOST_SEEDS)))
     more = int(enough[0]) + 1 if len(enough) else MOST_SEEDS + 1
     if more > MOST_SEEDS and spread.samples and not decides(np.array([_UNLIMITED]))[0]:
-        few = f"{spread.samples:,} test samples are too few, whatever the number of seeds"
+        few = f"{spread.samples:,} {spread.unit} are too few, whatever the number of seeds"
         return Verdict("undecided", f"undecided{spread.whom}, {few}", more)
     seeds = f"more than {MOST_SEEDS}" if more > MOST_SEEDS else f"about {more}"
     return Verdict("undecided", f"undecided{spread.whom}, {seeds} more seed{'' if more == 1 else 's'}", more)

@@ -71,9 +71,9 @@ class Difference(NamedTuple):
     sampling: Sampling
 
     @classmethod
-    def of(cls, mine: FloatArray, other: FloatArray, targets: FloatArray | None = None) -> Difference:
+    def of(cls, mine: FloatArray, other: FloatArray, test: Data) -> Difference:
         """Compare two methods by the quality of their predictions, float64 (R, m), as `Trials.quality` returns it."""
-        return cls(mine.mean(axis=1) - other.mean(axis=1), Sampling.of(mine - other, targets))
+        return cls(mine.mean(axis=1) - other.mean(axis=1), Sampling.of(mine - other, test.targets, test.groups))
 
     @property
     def mean(self) -> float:
