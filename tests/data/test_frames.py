@@ -18,6 +18,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import unseen
 from unseen.data import from_arrays, from_frame, resolve
+from unseen.data.sources import resolve_like
 from unseen.errors import ArgumentError, DataError, UnknownNameError
 
 N = 120
@@ -360,6 +361,24 @@ def test_a_comma_at_the_end_of_every_row_changes_nothing(tmp_path):
     assert plain.coreset.ids.tolist() == comma.coreset.ids.tolist()
     with pytest.raises(DataError, match=r"there is no column of inputs beside label; left .* hold nothing: 'a'"):
         resolve(pd.DataFrame({"a": [None] * 4, "label": [0, 1] * 2}))
+
+
+@pytest.mark.parametrize("codes", [["10", "007", ""], ["true", "false", "true"]])
+@pytest.mark.parametrize("split", [None, "test"])
+def test_a_column_that_is_text_in_the_training_set_is_text_in_the_test_set(tmp_path, codes, split):
+    test = tmp_path / "test.csv"
+    if split is None:
+        rows = [f"{code},{at}.5,{at % 2}" for at, code in enumerate(codes * 2)]
+        test.write_text("\n".join(["code,a,label", *rows]))
+    else:
+        rows = [f"{code},{at}.5,{at % 2},{name}" for name in ("other", "test") for at, code in enumerate(codes * 2)]
+        test.write_text("\n".join(["code,a,label,split", *rows]))
+    frame = pd.DataFrame({"code": ["A12", *codes, codes[0], "A12"], "a": np.arange(6) / 2, "label": [0, 1] * 3})
+    data = resolve_like(test, resolve(frame), split=split)
+    assert data.kind == "table"
+    table = data.take(np.arange(6))
+    assert table[:, 0].tolist() == [code or None for code in codes] * 2
+    assert table[:, 1].tolist() == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
 
 
 def test_a_column_that_is_empty_in_one_of_two_sets():

@@ -18,9 +18,10 @@ import pyarrow.csv
 import pyarrow.json
 
 from unseen.core.arrays import IdArray, IntArray, is_frame, refuse_sparse
-from unseen.data.arrow import decode_dictionary, without_views
+from unseen.core.protocols import Data
+from unseen.data.arrow import TEXT, decode_dictionary, is_any, without_views
 from unseen.data.base import Samples
-from unseen.data.columns import PIECE_ROWS, TableFormat, refuse_twice
+from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, refuse_twice
 from unseen.data.decoding import ColumnImages, with_files
 from unseen.data.files import UNPACK, check_readable, stamp
 from unseen.data.formats import BESIDE, COLUMNS, IMAGE, IMAGES_IN_FILES, Place, ReaderOptions, with_features
@@ -292,6 +293,18 @@ class CsvFormat(LoadedFormat):
         found = ", ".join(f"{kind} ({some(of_kind, 10)})" for kind, of_kind in kinds.items())
         self.notes += (*notes, f"types found: {found}")
 
+    def open(self) -> Samples:
+        """Open the data set. Columns that are text in the training set are text in the test set, too."""
+        others = {one.name for one in self.schema if not is_any(one.type, TEXT)}
+        texts = sorted(_find_text_columns(self.like) & others)
+        if texts and self._layout is not None:
+            separator, size = self._layout
+            table = _parse_csv(Path(self.source), separator, size, as_text=texts).take(self.rows)
+            for name in texts:
+                self.table = self.table.set_column(self.schema.get_field_index(name), name, table.column(name))
+            self.schema = self.table.schema
+        return super().open()
+
     def parse(self, path: Path) -> tuple[pa.Table, list[str]]:
         """Read the table, and notes on separators and decimal commas."""
         header = _first_line(path)
@@ -432,6 +445,18 @@ def from_csv(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
 def from_json_lines(path: str | Path, **options: Unpack[ReaderOptions]) -> Samples:
     """Read a file of JSON objects, one a line; all else is as in `from_csv`."""
     return JsonLinesFormat(path, **options).open()
+
+
+def _find_text_columns(data: Data | None) -> set[str]:
+    """Return the columns of a table that hold text, by its first rows."""
+    if data is None or data.kind != "table" or data.feature_names is None:
+        return set()
+    rows = data.take(np.arange(min(len(data), HEAD)))
+    return {name for name, column in zip(data.feature_names, rows.T, strict=True) if any(map(_is_text, column))}
+
+
+def _is_text(entry: object) -> bool:
+    return isinstance(entry, str)
 
 
 def layout_of(path: Path) -> tuple[str, str]:
