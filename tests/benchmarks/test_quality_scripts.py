@@ -259,6 +259,9 @@ def test_the_designs_of_the_cutoff_begin_with_the_default_and_leave_out_fewer(ri
         for keep in cut_off.KEEPS:
             default = unseen.select(right, keep=keep, seed=0).indices
             assert np.array_equal(np.sort(cut_off.choose(right, keep, 0, arm)), np.sort(default)), arm
+    for keep in cut_off.KEEPS:  # twice the budget is everything from half kept on
+        among, before = (np.sort(cut_off.choose(right, keep, 0, arm)) for arm in ("among 2.0", "before"))
+        assert np.array_equal(among, before) == (keep >= 0.5)
     found = [kept_of_the_hardest(arm, 0.5) for arm in ("as before", "at most twice the issues", "none")]
     assert found == sorted(found)
     assert found[0] < found[1]
