@@ -1,5 +1,6 @@
 """The scripts of the study: features know no label, the GPU tier stops and goes on, costs are what is trained."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -434,6 +435,17 @@ def test_a_cell_of_the_real_networks_says_what_it_came_to_and_what_choosing_took
     assert again == lines
     assert "2 of them done" in said
     assert " s  " not in said, "nothing is trained twice"
+
+
+def test_the_study_of_the_cutoff_trains_a_real_network(tmp_path):
+    given = argparse.Namespace(out=tmp_path, data=None)
+    ((*who, table, test),) = cut_off.trials("network:toy", 0, given)
+    cell = cut_off.cell_of("network:toy", 0, *who, table, test, ("random", *cut_off.AMONG), (0.5,))
+    assert cell["everything"] is None
+    assert set(cell["arms"]) == {"random", "among 2.0", "among 3.0"}
+    kept = cut_off.choose(table, 0.5, 0, "random")
+    assert cell["arms"]["random"]["0.5"] == test(kept)
+    assert len(kept) == 150
 
 
 def test_the_default_arm_chooses_as_prune_does(toy, capsys, tmp_path):

@@ -612,6 +612,9 @@ def test_intervals_count_groups_of_test_samples_and_not_samples(tmp_path, test):
     assert grouped.about["test"]["text"].endswith(f", in {grouped.about['test']['groups']} groups")
     assert "groups" not in alone.about["test"]
     assert grouped["full"].error > 2 * alone["full"].error
+    assert grouped.mean_recall("full").half > 1.5 * alone.mean_recall("full").half
+    grouped.save(tmp_path / "saved.parquet")
+    assert type(grouped).load(tmp_path / "saved.parquet").mean_recall("full") == grouped.mean_recall("full")
     assert "groups of test samples are too few" in grouped.verdict("coreset").text
 
 

@@ -452,11 +452,8 @@ def _find_text_columns(data: Data | None) -> set[str]:
     if data is None or data.kind != "table" or data.feature_names is None:
         return set()
     rows = data.take(np.arange(min(len(data), HEAD)))
-    return {name for name, column in zip(data.feature_names, rows.T, strict=True) if any(map(_is_text, column))}
-
-
-def _is_text(entry: object) -> bool:
-    return isinstance(entry, str)
+    columns = zip(data.feature_names, rows.T, strict=True)
+    return {name for name, column in columns if any(isinstance(entry, str) for entry in column)}
 
 
 def layout_of(path: Path) -> tuple[str, str]:

@@ -150,7 +150,7 @@ class Joined(Data):
                 self.groups[len(train) :] = train.groups.max() + 1 + test.groups
         self.in_memory = train.in_memory and test.in_memory
         # A note of both sets appears once.
-        self.notes = tuple(dict.fromkeys((*train.notes, *test.notes, *_note_strange_columns(train, test))))
+        self.notes = tuple(dict.fromkeys((*train.notes, *test.notes, *_note_unknown_columns(train, test))))
 
     def __len__(self) -> int:
         return len(self.train) + len(self.test)
@@ -237,8 +237,8 @@ def _explain_kinds(train: Data, test: Data) -> str:
     return f"; in the {where} set, {'; '.join(found)}" if found else ""
 
 
-def _note_strange_columns(train: Data, test: Data) -> list[str]:
-    """Note columns of a table of whose entries in the test set a model can know none, as where spellings differ."""
+def _note_unknown_columns(train: Data, test: Data) -> list[str]:
+    """Note test columns of a table that hold nothing known from training: empty, or with texts spelled otherwise."""
     if test.kind != "table":
         return []
     notes = []

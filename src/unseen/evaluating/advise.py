@@ -75,7 +75,8 @@ def advise(
         y: (n,) labels, where `data` is an array of inputs.
         method: how the coreset is chosen, `"plan/score/rule"`; see `unseen.evaluating.methods.Method`. The default is
             that of `unseen.prune`: `"halves/el2n/stratified:cutoff=auto,quota=floored"` (with `by=rank` for
-            uneven classes), and `"halves/loss/trimmed"` for a target.
+            uneven classes), and `"halves/loss/trimmed"` for a target; `folds` in place of `halves` for a learner in
+            closed form.
         margin: the largest loss of accuracy, or of R² for a target, that counts as lossless: 0.005 is half a point.
         step: the shares tried are its multiples below 1.
         quick: whether a linear head stands in for the real training.

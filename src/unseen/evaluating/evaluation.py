@@ -437,6 +437,15 @@ class ArmTrainings:
                 groups = None if self.groups is None else self.groups[own]
                 result.class_error[kind].append(error(differences[:, own], groups=groups))
 
+    def _recall_error(self, quality: FloatArray) -> float:
+        """Return the standard error of the mean recall that is due to the draw of groups of test samples."""
+        counts = np.bincount(self.labels, minlength=self.classes)
+        mean = quality.mean(axis=0)
+        recall = np.bincount(self.labels, mean, minlength=self.classes) / np.maximum(counts, 1)
+        # What a sample adds to the recall of its class is divided by the size of the class, and by their number.
+        weights = len(mean) / (counts[self.labels] * np.count_nonzero(counts))
+        return standard_error(weights * (mean - recall[self.labels]), self.groups)
+
     def _arm_result(self, arm: Arm, quality: FloatArray) -> ArmResult:
         """Make the result of an arm from the quality of its predictions, float64 (R, m)."""
         learners, kept = [one.learner for one in self.of_arm[arm]], np.array([len(rows) for rows in arm.rows])
@@ -454,5 +463,6 @@ class ArmTrainings:
             accuracy=quality.mean(axis=1),
             by_class=by_class / np.where(counts > 0, counts, np.nan),
             error=sampling_error(quality - 1, self.targets, self.groups),
+            recall_error=None if self.groups is None else self._recall_error(quality),
             beside=dict(arm.beside),
         )

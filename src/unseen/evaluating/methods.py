@@ -40,7 +40,7 @@ PEER, PEER_IN_ONE_EPOCH = "seen/aum/stratified:cutoff=0", "seen/label_margin:spa
 
 
 def default_method(data: Data, learner: Any = None) -> str:
-    """Return how `unseen.prune` chooses by this learner where nothing is named.
+    """Return the method by which `unseen.prune` chooses with this learner if none is named.
 
     >>> from unseen.data import digits
     >>> default_method(digits())

@@ -66,6 +66,7 @@ class ArmResult:
     beside_error: dict[str, float] = field(default_factory=dict)
     # The same error for each of the C classes, by kind; NaN where the test set holds fewer than two samples of it.
     class_error: dict[str, list[float]] = field(default_factory=dict)
+    recall_error: float | None = None  # as `error`, of the mean recall; None where test samples have no groups
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -133,8 +134,7 @@ class Evaluation:
     def mean_recall(self, name: str) -> Interval:
         """Return the mean over classes of the share of their test samples that an arm predicts rightly.
 
-        Each class counts alike, however few samples it has. Classes without test samples are left out. The interval
-        counts test samples, also where they have groups.
+        Each class counts alike, however few samples it has. Classes without test samples are left out.
         """
         arm, sizes = self[name], self.about["test"].get("of_class")
         tested = ~np.isnan(arm.by_class).any(axis=0)
@@ -143,6 +143,8 @@ class Evaluation:
             n = np.asarray(sizes)[tested]
             share = (n * recall.mean(axis=0) + 1) / (n + 2)  # or a class of one sample would seem to be known exactly
             sampling = Sampling(float(np.sqrt((share * (1 - share) / n).sum()) / len(n)), int(n.sum()), counts=False)
+            if arm.recall_error is not None and arm.recall_error > sampling.error:
+                sampling = Sampling(arm.recall_error, self.about["test"]["groups"], counts=False, unit=GROUPS)
         return interval(average_by_draw(recall.mean(axis=1), arm.draws), self.about["level"], sampling=sampling)
 
     def doubt(self) -> str | None:
@@ -200,10 +202,13 @@ class Evaluation:
         changes = average_by_draw(arm.by_class - self._baseline(arm, to).by_class, arm.draws)
         tested = np.flatnonzero(~np.isnan(changes).any(axis=0)).tolist()
         level = 1 - (1 - self.about["level"]) / max(1, len(tested))
-        errors, sizes = arm.class_error.get(to), self.about["test"].get("of_class")
+        test = self.about["test"]
+        errors, sizes = arm.class_error.get(to), test.get("of_class")
         means = {}
         for c in tested:
-            known = None if errors is None or sizes is None else Sampling(errors[c], sizes[c], self.noun == "class")
+            known = None
+            if errors is not None and sizes is not None:
+                known = Sampling(errors[c], min(sizes[c], test.get("groups", sizes[c])), self.noun == "class")
             change = interval(changes[:, c], level, sampling=known)
             alone = known is not None and np.isnan(known.error)
             means[c] = replace(change, low=float("nan"), high=float("nan")) if alone else change
@@ -251,12 +256,12 @@ class Evaluation:
         return f"this method: seeds of scoring, selection and training, over {arm.draws} coresets, and the test set"
 
     def _sampling(self, error: float | None) -> Sampling | None:
-        test, counts = self.about["test"], self.noun == "class"
         if error is None:
             return None
-        return (
-            Sampling(error, test["groups"], counts, GROUPS) if "groups" in test else Sampling(error, test["n"], counts)
-        )
+        test, counts = self.about["test"], self.noun == "class"
+        if "groups" in test:
+            return Sampling(error, test["groups"], counts, GROUPS)
+        return Sampling(error, test["n"], counts)
 
     def by_class(self, name: str, to: str = "full") -> dict[str, float]:
         """Return the mean change of the accuracy of each class against a baseline, worst first."""
@@ -398,7 +403,7 @@ class Evaluation:
 
     def save(self, path: str | Path) -> Path:
         """Write a parquet file: `to_columns`, and the rest in its metadata. Times are left out: see `times`."""
-        keys = ("draws", "error", "beside", "beside_error", "class_error")
+        keys = ("draws", "error", "recall_error", "beside", "beside_error", "class_error")
         arms = {arm.name: {key: getattr(arm, key) for key in keys} for arm in self.arms}
         about = {"kind": "evaluation", "class_names": list(self.class_names), "arms": arms, "about": self.about}
         return write_parquet(Path(path), self.to_columns(), about)

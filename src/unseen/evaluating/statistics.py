@@ -344,8 +344,13 @@ def sampling_error(values: npt.ArrayLike, targets: FloatArray | None = None, gro
     if targets is not None:
         squares = np.square(targets - targets.mean())
         return standard_error(mean - mean.mean() * squares / squares.mean(), groups)
-    squared, count = _square_deviations(mean, groups)
-    return float(np.sqrt(squared + 1) / (len(mean) + 2)) if count > 1 else float("nan")
+    deviations = _add_deviations(mean, groups)
+    count = len(deviations)
+    if count < 2:
+        return float("nan")
+    # Deviations add up to 0, so squares of few groups are too small. Agresti and Min do without for samples.
+    few = 1.0 if groups is None else count / (count - 1)
+    return float(np.sqrt(few * np.square(deviations).sum() + 1) / (len(mean) + 2))
 
 
 def standard_error(values: npt.ArrayLike, groups: IntArray | None = None) -> float:
@@ -357,22 +362,17 @@ def standard_error(values: npt.ArrayLike, groups: IntArray | None = None) -> flo
     1.0
     """
     mean = np.atleast_2d(np.asarray(values, np.float64)).mean(axis=0)
-    squared, count = _square_deviations(mean, groups)
-    if count < 2:
-        return float("nan")
-    return float(np.sqrt(squared if groups is not None else squared * count / (count - 1)) / len(mean))
+    deviations = _add_deviations(mean, groups)
+    count = len(deviations)
+    return float(np.sqrt(count / (count - 1) * np.square(deviations).sum()) / len(mean)) if count > 1 else float("nan")
 
 
-def _square_deviations(values: FloatArray, groups: IntArray | None) -> tuple[float, int]:
-    """Return the sum of squared deviations from the mean, and how many there are; of each group they are added first.
-
-    Sums of few groups are too small, since their deviations add up to 0: the square is corrected for it.
-    """
-    deviations = values - values.mean() if len(values) else values
+def _add_deviations(values: FloatArray, groups: IntArray | None) -> FloatArray:
+    """Return the deviations from the mean, added up within each group: float64 (G,), or (m,) without groups."""
+    deviations: FloatArray = values - values.mean() if len(values) else values
     if groups is None:
-        return float(np.square(deviations).sum()), len(values)
-    sums = np.bincount(np.unique(groups, return_inverse=True)[1], deviations)
-    return float(np.square(sums).sum() * len(sums) / max(1, len(sums) - 1)), len(sums)
+        return deviations
+    return np.bincount(np.unique(groups, return_inverse=True)[1], deviations).astype(np.float64)
 
 
 class _Spread(NamedTuple):

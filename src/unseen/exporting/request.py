@@ -166,19 +166,14 @@ def make_request(
     other = runs.load_file(Path(coreset)) if isinstance(coreset, (str, Path)) else coreset
     if not isinstance(other, Coreset):
         raise ArgumentError(f"coreset must be a Coreset, or the file of one, got {type(other).__name__}")
-    if table is not None and (
-        other.n != len(table) or not np.array_equal(table.ids[other.indices].tolist(), other.ids.tolist())
-    ):
-        raise RunMismatchError("the coreset is of other samples than the run; name the run whose scores chose it")
     if table is not None:
-        of_run, of_choice = (
-            table.provenance.get("fingerprint"),
-            (other.provenance.get("scores") or {}).get("fingerprint"),
-        )
-        if of_run and of_choice and differ_in_labels(of_run, of_choice):
-            raise RunMismatchError(
-                "the coreset is of other data than the run: the labels differ; name the run whose scores chose it"
-            )
+        remedy = "name the run whose scores chose it"
+        if other.n != len(table) or not np.array_equal(table.ids[other.indices].tolist(), other.ids.tolist()):
+            raise RunMismatchError(f"the coreset is of other samples than the run; {remedy}")
+        mine = table.provenance.get("fingerprint")
+        scored = (other.provenance.get("scores") or {}).get("fingerprint")
+        if mine and scored and differ_in_labels(mine, scored):
+            raise RunMismatchError(f"the coreset is of other data than the run: the labels differ; {remedy}")
     return replace(request, chosen=other)
 
 

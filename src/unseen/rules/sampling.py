@@ -434,7 +434,8 @@ def stratified(
             quota within each class. The paper takes 0.3 for CIFAR-10 at 90 % pruned, 0.2 for ImageNet at 80 %.
         cutoff_by: the difficulty score by which the hardest are dropped, as a table that has this one only, or its name
             in the table of `scores`; default: the score itself, which is refused for scores of worth.
-        strata: the number of strata. **shared: see `unseen.rules.choosing.choose`.
+        strata: the number of strata.
+        **shared: see `unseen.rules.choosing.choose`.
 
     >>> coreset = stratified([0.0, 0.1, 0.1, 0.2, 0.9, 5.0], keep=3, direction="harder", cutoff=0.2, strata=2)
     >>> coreset.sources.tolist()

@@ -56,6 +56,9 @@ def align(
     Returns:
         float64, of the shape and kind of `values`; NaN where not scored.
 
+    Raises:
+        ArgumentError: shapes that do not belong together, or an argument that `how` needs or does not read.
+
     >>> align(np.array([1.0, 5.0, 3.0, 0.1, 0.2]), np.array([0, 0, 0, 1, 1])).round(4).tolist()
     [0.1667, 0.8333, 0.5, 0.25, 0.75]
     """
@@ -85,7 +88,7 @@ def temperatures(logits: Array, labels: Array, folds: Array) -> FloatArray:
 
     It is limited to 0.01 .. 100; a fold that is all right or all wrong has no finite optimum. (n, C) held-out logits,
     (n,) labels and (n,) folds, -1 where a sample was not scored, give NumPy float64 (K,), K the largest fold + 1; NaN
-    for a fold without samples.
+    for a fold without samples. `ArgumentError` refuses wrong shapes, labels out of range, NaN and infinite logits.
 
     >>> logits = np.array([[4.0, 0.0], [4.0, 0.0], [0.0, 4.0], [4.0, 0.0]])
     >>> temperatures(logits, np.array([0, 0, 1, 1]), np.zeros(4, int)).round(4).tolist()

@@ -44,6 +44,7 @@ def aum(history: Array, labels: Array, *, space: be.Space = "logits", epochs: in
 
     (T, n, C) logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. With
     `space="probabilities"` it is the margin of probabilities, in [-1, 1]. Pleiss et al. 2020 (arXiv 2001.10528).
+    `ArgumentError` refuses wrong shapes, labels out of range, NaN and infinite logits.
 
     >>> aum(np.array([[[2.0, 0.0]], [[0.0, 1.0]]]), np.array([0])).tolist()
     [0.5]
@@ -77,7 +78,8 @@ def correctness(history: Array, labels: Array, *, epochs: int | None = None) -> 
     """Compute the share of epochs in which the prediction is the label: easier when higher, in [0, 1].
 
     (T, n, C) logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. Held out, this is the
-    estimate of the C-score (Jiang et al. 2021, arXiv 2002.03206).
+    estimate of the C-score (Jiang et al. 2021, arXiv 2002.03206). `ArgumentError` refuses wrong shapes, labels out of
+    range, NaN and infinite logits.
 
     >>> correctness(np.array([[[2.0, 0.0]], [[0.0, 1.0]]]), np.array([0])).tolist()
     [0.5]
@@ -105,7 +107,8 @@ def confidence(history: Array, labels: Array, *, epochs: int | None = None) -> A
     """Compute the mean over t of p_y: easier when higher, in [0, 1].
 
     (T, n, C) logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all. This is one axis of
-    dataset maps (Swayamdipta et al. 2020, arXiv 2009.10795).
+    dataset maps (Swayamdipta et al. 2020, arXiv 2009.10795). `ArgumentError` refuses wrong shapes, labels out of range,
+    NaN and infinite logits.
 
     >>> confidence(np.log([[[0.5, 0.5]], [[0.9, 0.1]]]), np.array([0])).round(4).tolist()
     [0.7]
@@ -133,7 +136,8 @@ def forgetting(history: Array, labels: Array, *, epochs: int | None = None) -> A
     """Count the steps from right to wrong: harder when higher, in 0 .. T.
 
     (T, n, C) logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all; T is at least 2. A sample
-    that was never right gets T, more than any learned sample. Toneva et al. 2019 (arXiv 1812.05159).
+    that was never right gets T, more than any learned sample. Toneva et al. 2019 (arXiv 1812.05159). `ArgumentError`
+    refuses wrong shapes, labels out of range, NaN and infinite logits.
 
     >>> right, wrong = [1.0, 0.0], [0.0, 1.0]
     >>> forgetting(np.array([[right, wrong], [wrong, wrong], [right, wrong]]), np.array([0, 0])).tolist()
@@ -181,7 +185,8 @@ def variability(history: Array, labels: Array, *, epochs: int | None = None) -> 
     """Compute the standard deviation over t of p_y: worth more when higher, in [0, 1/sqrt 2].
 
     (T, n, C) logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all; T is at least 2. This is
-    the other axis of dataset maps (Swayamdipta et al. 2020, arXiv 2009.10795).
+    the other axis of dataset maps (Swayamdipta et al. 2020, arXiv 2009.10795). `ArgumentError` refuses wrong shapes,
+    labels out of range, NaN and infinite logits.
 
     >>> variability(np.log([[[0.5, 0.5]], [[0.9, 0.1]]]), np.array([0])).round(4).tolist()
     [0.2828]
@@ -270,7 +275,8 @@ def dyn_unc(history: Array, labels: Array, *, window: int = 10, epochs: int | No
     """Compute the dynamic uncertainty, mean over windows of std(p_y): worth more when higher, in [0, 1/sqrt 2].
 
     (T, n, C) logits and (n,) labels give float64 (n,), by the first `epochs` epochs, or all; T is at least `window`,
-    the number J of epochs in a window, 2 or more. He et al. 2023 (arXiv 2306.05175).
+    the number J of epochs in a window, 2 or more. He et al. 2023 (arXiv 2306.05175). `ArgumentError` refuses wrong
+    shapes, labels out of range, NaN and infinite logits.
 
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> dyn_unc(history, np.array([0]), window=2).round(4).tolist()
@@ -300,7 +306,8 @@ def dual(history: Array, labels: Array, *, window: int = 10, epochs: int | None 
 
     (T, n, C) logits and (n,) labels give float64 (n,), the mean over windows of std(p_y) x (1 - mean p_y), by the first
     `epochs` epochs, or all; T is at least `window`, the number J of epochs in a window, 2 or more. Cho et al. 2025
-    (arXiv 2502.06905) use the first 30 epochs on CIFAR and the first 60 on ImageNet.
+    (arXiv 2502.06905) use the first 30 epochs on CIFAR and the first 60 on ImageNet. `ArgumentError` refuses wrong
+    shapes, labels out of range, NaN and infinite logits.
 
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> dual(history, np.array([0]), window=2).round(4).tolist()
@@ -342,6 +349,7 @@ def tdds(
 
     (T, n, C) logits give float64 (n,), by the first `epochs` epochs, or all; labels are not read. T is at least
     `window`, the number J of epochs in a window, 3 or more; `decay`, in (0, 1], is the weight of the last window.
+    `ArgumentError` refuses wrong shapes, NaN and infinite logits.
 
     >>> history = np.log([[[0.5, 0.5]], [[0.9, 0.1]], [[0.9, 0.1]]])
     >>> tdds(history, window=3, decay=1.0).round(4).tolist()

@@ -31,7 +31,8 @@ ROUNDING = 1e-12
 def self_confidence(logits: Array, labels: Array) -> Array:
     """Compute p_y: easier when higher, low where the label is doubtful, in [0, 1].
 
-    (n, C) logits and (n,) labels give float64 (n,).
+    (n, C) logits and (n,) labels give float64 (n,). `ArgumentError` refuses wrong shapes, labels out of range, NaN and
+    infinite logits.
 
     >>> self_confidence(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
     [0.5, 0.1]
@@ -58,7 +59,8 @@ class SelfConfidence(Pointwise):
 def normalized_margin(logits: Array, labels: Array) -> Array:
     """Compute (p_y - largest other p + 1) / 2: easier when higher, low where the label is doubtful, in [0, 1].
 
-    (n, C) logits and (n,) labels give float64 (n,).
+    (n, C) logits and (n,) labels give float64 (n,). `ArgumentError` refuses wrong shapes, labels out of range, NaN and
+    infinite logits.
 
     >>> normalized_margin(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
     [0.5, 0.1]
@@ -90,7 +92,8 @@ def label_issue(logits: Array, labels: Array) -> Array:
     Only the 12 most probable classes of a sample are considered. A class without samples has no threshold, and is never
     reached.
 
-    (n, C) held-out logits and (n,) labels give bool (n,).
+    (n, C) held-out logits and (n,) labels give bool (n,). `ArgumentError` refuses wrong shapes, labels out of range,
+    NaN and infinite logits.
 
     >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.95, 0.05]])
     >>> label_issue(np.log(p), np.array([0, 0, 1, 1, 1])).tolist()
@@ -108,7 +111,7 @@ def label_error_share(logits: Array, labels: Array) -> float:
 
     Samples are counted by label and confident class (see `label_issue`). Each row of this table is scaled to the number
     of samples with that label, and the whole to 1. It takes (n, C) held-out logits and (n,) labels. Northcutt et al.
-    2021 (arXiv 1911.00068).
+    2021 (arXiv 1911.00068). `ArgumentError` refuses wrong shapes, labels out of range, NaN and infinite logits.
 
     >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.95, 0.05]])
     >>> round(label_error_share(np.log(p), np.array([0, 0, 1, 1, 1])), 4)

@@ -22,7 +22,7 @@ def el2n(logits: Array, labels: Array) -> Array:
     """Compute the length of the error vector, norm2(p - onehot(y)): harder when higher, in [0, sqrt 2].
 
     (n, C) logits and (n,) labels give float64 (n,). Paul et al. 2021 (arXiv 2107.07075) take it early in training and
-    average over several models.
+    average over several models. `ArgumentError` refuses wrong shapes, labels out of range, NaN and infinite logits.
 
     >>> import numpy as np
     >>> el2n(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
@@ -50,7 +50,8 @@ class El2n(Pointwise):
 def loss(logits: Array, labels: Array) -> Array:
     """Compute the cross-entropy, -log p_y: harder when higher, in [0, inf).
 
-    (n, C) logits and (n,) labels give float64 (n,).
+    (n, C) logits and (n,) labels give float64 (n,). `ArgumentError` refuses wrong shapes, labels out of range, NaN and
+    infinite logits.
 
     >>> import numpy as np
     >>> loss(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
@@ -79,8 +80,8 @@ class Loss(Pointwise):
 def entropy(logits: Array, labels: Array | None = None) -> Array:
     """Compute the entropy of the prediction in nats, -sum p log p: harder when higher, in [0, log C].
 
-    (n, C) logits give float64 (n,); labels are not read. 0 log 0 counts as 0.
-    Coleman et al. 2020 (arXiv 1906.11829).
+    (n, C) logits give float64 (n,); labels are not read. 0 log 0 counts as 0. Coleman et al. 2020 (arXiv 1906.11829).
+    `ArgumentError` refuses wrong shapes, NaN and infinite logits.
 
     >>> import numpy as np
     >>> entropy(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4).tolist()
@@ -110,7 +111,7 @@ class Entropy(Pointwise):
 def least_confidence(logits: Array, labels: Array | None = None) -> Array:
     """Compute the least confidence, 1 - max p: harder when higher, in [0, 1 - 1/C].
 
-    (n, C) logits give float64 (n,); labels are not read.
+    (n, C) logits give float64 (n,); labels are not read. `ArgumentError` refuses wrong shapes, NaN and infinite logits.
 
     >>> import numpy as np
     >>> least_confidence(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4).tolist()
@@ -139,7 +140,7 @@ class LeastConfidence(Pointwise):
 def margin(logits: Array, labels: Array | None = None) -> Array:
     """Compute the largest probability less the second largest: easier when higher, in [0, 1].
 
-    (n, C) logits give float64 (n,); labels are not read.
+    (n, C) logits give float64 (n,); labels are not read. `ArgumentError` refuses wrong shapes, NaN and infinite logits.
 
     >>> import numpy as np
     >>> margin(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4).tolist()
@@ -167,8 +168,8 @@ class Margin(Pointwise):
 def label_margin(logits: Array, labels: Array, *, space: be.Space = "probabilities") -> Array:
     """Compute p_y less the largest other p: easier when higher, in [-1, 1]; below 0 where the prediction is wrong.
 
-    (n, C) logits and (n,) labels give float64 (n,).
-    With `space="logits"` it is the same difference of logits, unbounded.
+    (n, C) logits and (n,) labels give float64 (n,). With `space="logits"` it is the same difference of logits,
+    unbounded. `ArgumentError` refuses wrong shapes, labels out of range, NaN and infinite logits.
 
     >>> import numpy as np
     >>> label_margin(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 1])).round(4).tolist()
@@ -210,6 +211,7 @@ def grand_last_layer(logits: Array, features: Array, labels: Array, *, bias: boo
     It is norm2(p - onehot(y)) x sqrt(norm2(h)^2 + 1) if that layer has a `bias`, and x norm2(h) without one. This is
     exact for each sample, and no gradient is formed. (n, C) logits, (n, d) features h, which are the input of that
     layer, and (n,) labels give float64 (n,). After Paul et al. 2021 (arXiv 2107.07075), restricted to one layer.
+    `ArgumentError` refuses wrong shapes, labels out of range, NaN and infinite logits.
 
     >>> import numpy as np
     >>> grand_last_layer(np.zeros((1, 2)), np.array([[3.0, 4.0]]), np.array([0]), bias=False).round(4).tolist()

@@ -61,6 +61,7 @@ def memorization(predictions: Array, labels: Array, in_train: Array, *, probabil
 
     (R, n, C) predictions, (n,) labels and the (R, n) mask `in_train` give float64 (n,). With `probabilities`, the
     probability of the label takes the place of 1 for a correct prediction. Feldman and Zhang 2020 (arXiv 2008.03703).
+    `ArgumentError` refuses wrong shapes, labels out of range, NaN and infinite logits.
 
     >>> predictions = np.array([[[9.0, 0.0]], [[0.0, 9.0]], [[9.0, 0.0]]])
     >>> memorization(predictions, np.array([0]), np.array([[True], [False], [True]])).tolist()
@@ -97,7 +98,7 @@ def holdout_gap(predictions: Array, labels: Array, in_train: Array) -> Array:
     """Compute held-out loss less in-sample loss at the end of training: harder when higher, unbounded.
 
     (R, n, C) predictions, (n,) labels and the (R, n) mask `in_train` give float64 (n,). Memorised samples score high,
-    wrong labels included.
+    wrong labels included. `ArgumentError` refuses wrong shapes, labels out of range, NaN and infinite logits.
 
     >>> predictions = np.log([[[0.5, 0.5]], [[0.25, 0.75]]])
     >>> holdout_gap(predictions, np.array([0]), np.array([[True], [False]])).round(4).tolist()
@@ -133,7 +134,7 @@ def reducible(early: Array, predictions: Array, labels: Array, in_train: Array) 
 
     (R, n, C) predictions at an `early` epoch and at the end, (n,) labels and the (R, n) mask `in_train` give float64
     (n,). Samples that can be learned but are not learned yet score high. This is a static form of RHO-LOSS (Mindermann
-    et al. 2022, arXiv 2206.07137).
+    et al. 2022, arXiv 2206.07137). `ArgumentError` refuses wrong shapes, labels out of range, NaN and infinite logits.
 
     >>> early, final = np.log([[[0.25, 0.75]], [[0.5, 0.5]]]), np.log([[[0.9, 0.1]], [[0.5, 0.5]]])
     >>> reducible(early, final, np.array([0]), np.array([[True], [False]])).round(4).tolist()
@@ -188,6 +189,7 @@ def disagreement(predictions: Array, labels: Array | None = None, in_train: Arra
 
     It is the entropy of the mean p less the mean entropy, in nats. (R, n, C) predictions, R at least 2, give float64
     (n,); labels are not read; without `in_train`, all models count as held out. Houlsby et al. 2011 (arXiv 1112.5745).
+    `ArgumentError` refuses wrong shapes, NaN and infinite logits.
 
     >>> disagreement(np.log([[[0.9, 0.1]], [[0.1, 0.9]]])).round(4).tolist()
     [0.3681]

@@ -100,7 +100,7 @@ def differences(run: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def differ_in_labels(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Tell whether two fingerprints are of other labels of the same classes."""
+    """Tell whether two fingerprints have the same classes, but other labels."""
     return one.get("classes") == other.get("classes") and one.get("labels") != other.get("labels")
 
 

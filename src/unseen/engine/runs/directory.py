@@ -236,7 +236,7 @@ class RunDirectory(Run):
             raise
 
     def _is_unused(self) -> bool:
-        """Tell whether no work was begun here: it was refused, or whoever was asked said no."""
+        """Tell whether no work was begun here: it was refused, or the user declined."""
         names = [entry.name for entry in self.path.iterdir()]
         return all(name in ("lock", "manifest.json") or name.startswith("pixels-") for name in names)
 
