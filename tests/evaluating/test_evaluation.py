@@ -18,7 +18,7 @@ from unseen.errors import ArgumentError, BudgetError, DataError, RunMismatchErro
 from unseen.evaluating.prices import Price
 from unseen.evaluating.result import ArmResult, Evaluation
 from unseen.evaluating.test_set import split_off_probe
-from unseen.evaluating.trials import split_train_test
+from unseen.evaluating.trials import Difference, split_train_test
 from unseen.learners.sklearn import SklearnLearner
 
 X, Y = load_digits(return_X_y=True)
@@ -224,8 +224,11 @@ def test_groups_and_none_reach_the_probe_split_of_sweep_and_advise():
     coarse = resolve((X[:, 20:22] > 8, Y))  # four different samples
     train, test, _ = split_train_test(coarse, None, 0, {"groups": np.arange(len(X)) // 4})
     assert not set(train.rows // 4) & set(test.rows // 4)
+    right = np.ones((1, len(test)))
+    assert Difference.of(right, right, test).sampling.n == len(test) / 4  # its interval counts groups
     train, test, origin = split_train_test(coarse, None, 0, {"groups": None})
     assert (len(test), origin) == (360, "probe split, 0.2 of the data")
+    assert Difference.of(np.ones((1, 360)), np.ones((1, 360)), test).sampling.n == 360
 
 
 def test_dedup_is_a_baseline_where_there_are_features():

@@ -100,7 +100,8 @@ def find_groups(data: Data, groups: Any) -> IntArray | None:
 def split_off(data: Data, share: float, *, seed: int, groups: Any = "duplicates") -> tuple[Part, Part]:
     """Split off a probe split, stratified by class, a function of (seed, id); return the rest and the probe split.
 
-    The share is in (0, 0.5], and rounded to one part in 2..100. Groups stay on one side, see `find_groups`.
+    The share is in (0, 0.5], and rounded to one part in 2..100. Groups stay on one side, see `find_groups`. Both parts
+    have those of an array as their own, since intervals count groups of test samples.
     """
     if not is_number(share) or not 0 < share <= 0.5:
         raise ArgumentError(f"probe must be a share of the samples in (0, 0.5], got {share!r}")
@@ -111,7 +112,11 @@ def split_off(data: Data, share: float, *, seed: int, groups: Any = "duplicates"
         )
     kept = find_groups(data, groups)
     fold = assign_folds(data.ids, data.labels, parts, groups=kept, seed=seeds.derive(seed, "probe"))
-    return Part(data, np.flatnonzero(fold != 0)), Part(data, np.flatnonzero(fold == 0))
+    rest, probe = Part(data, np.flatnonzero(fold != 0)), Part(data, np.flatnonzero(fold == 0))
+    if kept is not None and groups is not None and not isinstance(groups, str):
+        for part in (rest, probe):
+            part.groups = kept[part.rows]
+    return rest, probe
 
 
 class Joined(Data):
