@@ -258,6 +258,38 @@ class ComparesSamples(El2n):
         return {"value": value / (1 + value.mean())}
 
 
+@dataclass(frozen=True, kw_only=True)
+class AddsUnasked(El2n):
+    """Adds up all epochs, of which it asks for the last one: beside other scores it would be another score."""
+
+    def update(self, state, side, at, observation, labels):
+        before = state["sum"][at].copy()
+        super().update(state, side, at, observation, labels)
+        state["sum"][at] = (state["sum"][at] + observation.epoch * before) / (observation.epoch + 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadsUndeclared(El2n):
+    def measure(self, observation, labels):
+        return super().measure(observation, labels) * (observation.grad_norm > 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadsLabels(El2n):
+    label_free = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeedsMoreEpochs(DynUnc):
+    least_epochs = 2
+
+    def __post_init__(self):
+        """Allow any number of epochs."""
+
+    def value(self, state):
+        return super().value(state) + np.where(state["count"] < 3, np.nan, 0.0)
+
+
 class NeverAsks(El2n):
     def wants(self, side, epoch, last):
         return False
@@ -279,6 +311,10 @@ BROKEN = {
     PopulationDeviation: "streaming equals the reference",
     ComparesSamples: "'value' of a sample does not depend on the others",
     SecretlyBothSides: "only the sides it declares",
+    AddsUnasked: "epochs that it does not want, .*, change nothing, got a difference",
+    ReadsUndeclared: "fields that it does not need, change nothing, got .*NoneType",
+    ReadsLabels: "labels change nothing",
+    NeedsMoreEpochs: "finite from as few epochs as it declares, 2",
     NeverAsks: "wants some observation",
 }
 

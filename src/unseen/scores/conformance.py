@@ -19,6 +19,7 @@ from unseen.core.conformance import ensure
 from unseen.core.exposure import SIDES, Observation, Side
 from unseen.core.registry import options_of
 from unseen.core.table import DIRECTIONS
+from unseen.scores.registry import resolve
 from unseen.scores.streaming import Score, State
 
 SAMPLES, CLASSES, FEATURES = 40, 4, 3
@@ -70,6 +71,11 @@ class Story:
         parts = {name: {side: x[:, :, rows] for side, x in getattr(self, name).items()} for name in OBSERVED}
         return Story(self.labels[rows], **parts)
 
+    def first(self, epochs: int) -> Story:
+        """Return the story of the first epochs."""
+        parts = {name: {side: x[:, :epochs] for side, x in getattr(self, name).items()} for name in OBSERVED}
+        return Story(self.labels, **parts)
+
     def observation(self, side: Side, repeat: int, epoch: int, rows: IntArray, *, torch: bool = False) -> Observation:
         """Make the observation of these rows that a learner would push."""
         parts = {name: getattr(self, name)[side][repeat, epoch - 1, rows] for name in OBSERVED}
@@ -80,34 +86,46 @@ class Story:
         return Observation(rows=rows, epoch=epoch, **parts)
 
 
-def play(score: Score, story: Story, *, split: Split | None = None, torch: bool = False) -> FloatArray:
+def play(
+    score: Score, story: Story, *, split: Split | None = None, torch: bool = False, least: bool = False
+) -> FloatArray:
     """Compute the score of every sample as a run does, float64 (R, n), or (1, n) if it uses all repeats at once.
 
     `split` gives the batches of an epoch, arrays of positions, from (m, epoch); by default there is one. With `torch`,
-    observations are tensors.
+    observations are tensors. With `least`, there are only the observations that the score wants, and what it needs of
+    them; otherwise there are all, as beside other scores.
     """
     groups = [[r] for r in range(story.repeats)] if score.per_repeat else [list(range(story.repeats))]
     scores = []
     for group in groups:
         means: dict[Side, Named] = {}
         for side in score.sides:
-            fits = [score.finish(_watch(score, story, side, r, split, torch=torch), side) for r in group]
+            fits = [score.finish(_watch(score, story, side, r, split, torch=torch, least=least), side) for r in group]
             means[side] = {name: np.mean([fit[name] for fit in fits], axis=0) for name in fits[0]}
         scores.append(score.join(means))
     return np.stack(scores)
 
 
 def _watch(
-    score: Score, story: Story, side: Side, repeat: int = 0, split: Split | None = None, *, torch: bool = False
+    score: Score,
+    story: Story,
+    side: Side,
+    repeat: int = 0,
+    split: Split | None = None,
+    *,
+    torch: bool = False,
+    least: bool = False,
 ) -> State:
     """Return the state after all epochs of a repeat."""
     m, last = len(story.labels), story.epochs
     state = score.start(side, m, story.logits[side].shape[-1])
+    unread: dict[str, Any] = {name: None for name in OBSERVED if least and name not in score.needs}
     for epoch in range(1, last + 1):
+        if least and not score.wants(side, epoch, last):
+            continue
         for at in split(m, epoch) if split else [np.arange(m)]:
-            score.update(
-                state, side, at, story.observation(side, repeat, epoch, at, torch=torch), _frozen(story.labels[at])
-            )
+            observation = replace(story.observation(side, repeat, epoch, at, torch=torch), **unread)
+            score.update(state, side, at, observation, _frozen(story.labels[at]))
         # As after a kill: only these arrays survive.
         state = {name: array.copy() for name, array in state.items()}
         score = replace(cast(Any, score))
@@ -115,7 +133,7 @@ def _watch(
 
 
 def check_score(
-    score: Score,
+    score: Score | str,
     *,
     variants: Sequence[Score] | None = None,
     reference: Callable[[Story], FloatArray] | None = None,
@@ -124,20 +142,21 @@ def check_score(
     """Check that a score meets its declarations and the rules for every score.
 
     The rules: range, direction and state are as declared; the result is the same for any batches, any order of
-    samples, NumPy and torch, and after a restart between epochs; the result of a sample does not depend on other
+    samples, NumPy and torch, and after a restart between epochs; epochs that the score does not want, fields that it
+    does not need and, if it is label-free, labels change nothing; the result of a sample does not depend on other
     samples, unless the score declares `whole`; inputs are not changed; every option changes something. The first rule
     that is broken is named by an `AssertionError`.
 
     Args:
-        score: the score to check.
+        score: the score to check, or its name.
         variants: the same score with other options; together they must vary every option, and each must matter. By
             default one is made for each option, by its type.
         reference: other code for the score of each sample, float (R, n) or (1, n); both must agree to 1e-10.
         seed: the seed of the random observations.
 
-    >>> from unseen.scores import resolve
-    >>> check_score(resolve("el2n"))
+    >>> check_score("el2n")
     """
+    score = resolve(score)
     story = Story.random(score, seed=seed)
     _check_declared(score, story.epochs)
     values = play(score, story)
@@ -153,6 +172,7 @@ def check_score(
     _same(score, "any batches give the same", play(score, story, split=split), values)
     order = np.random.default_rng(seed).permutation(SAMPLES)
     _same(score, "shuffled samples take their scores along", play(score, story.take(order)), values[:, order])
+    _check_reading(score, story, values)
     _check_pieces(score, story)
     _check_inputs(score, story)
     if importlib.util.find_spec("torch") is not None:
@@ -188,6 +208,8 @@ def _check_values(score: Score, values: FloatArray, story: Story) -> None:
     ensure(values.shape == (rows, SAMPLES), score, "one float64 a sample", f"shape {values.shape}")
     ensure(values.dtype == np.float64, score, "one float64 a sample", values.dtype)
     ensure(np.isfinite(values).all(), score, "finite on finite logits")
+    shortest = play(score, story.first(score.least_epochs))
+    ensure(np.isfinite(shortest).all(), score, f"finite from as few epochs as it declares, {score.least_epochs}")
     other = Story.random(score, seed=1)
     confident = replace(other, logits={side: 100.0 * x for side, x in other.logits.items()})
     for shown in (values, play(score, confident)):  # very confident predictions, right and wrong ones
@@ -233,6 +255,19 @@ def _check_state(score: Score) -> None:
     if score.state == "O(1)":
         size = sizes[20 * CLASSES]
         ensure(size < O1_BYTES, score, f"O(1) state below {O1_BYTES} bytes a sample", size)
+
+
+def _check_reading(score: Score, story: Story, values: FloatArray) -> None:
+    """Check that only what is declared is read: in a run, other scores decide which observations come besides."""
+    rule = "epochs that it does not want, and fields that it does not need, change nothing"
+    try:
+        least = play(score, story, least=True)
+    except (AttributeError, TypeError) as error:  # of a field that is None
+        raise AssertionError(f"score {score.name!r}: {rule}, got {error}") from error
+    _same(score, rule, least, values)
+    if score.label_free:
+        other = replace(story, labels=(story.labels + 1) % CLASSES)
+        _same(score, "labels change nothing, or the score is not label_free", play(score, other), values)
 
 
 def _check_pieces(score: Score, story: Story) -> None:

@@ -72,7 +72,11 @@ class Score(ABC):
 
     @abstractmethod
     def update(self, state: State, side: Side, at: IntArray, observation: Observation, labels: IntArray) -> None:
-        """Add one batch to the state, in place. `at` are its positions in the watch set, `labels` its labels."""
+        """Add one batch to the state, in place. `at` are its positions in the watch set, `labels` its labels.
+
+        It may be of an epoch that the score does not want, because another score does: leave the state as it is then,
+        or replace what an earlier batch left there.
+        """
 
     @abstractmethod
     def finish(self, state: State, side: Side) -> State:
