@@ -4,7 +4,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from unseen.rules import RULES, Pick, Rule
+from unseen.errors import ArgumentError
+from unseen.rules import RULES, Pick, Rule, check, choose
 from unseen.rules.base import largest
 from unseen.rules.conformance import check_rule
 
@@ -24,6 +25,8 @@ def test_every_registered_rule_conforms(name):
         "bws:over=all",
         "stratified:by=rank",
         "stratified:cutoff=0.3,strata=4",
+        "stratified:cutoff=auto",
+        "stratified:cutoff=error,by=rank",
         "beta:c=4",
         "graph:k=2,gamma=1.0,metric=cosine",
         "graph:ann=True",
@@ -75,6 +78,11 @@ class Above(Planted):
 class ReadsMore(Planted):
     def pick(self, pool, budget):
         return Pick(largest(-np.abs(pool.values - pool.values.mean()), budget))
+
+
+class ReadsLabels(Planted):
+    def pick(self, pool, budget):
+        return Pick(largest(pool.values + 100.0 * pool.labels, budget))
 
 
 class ReadsAtAll(Planted):
@@ -148,6 +156,7 @@ class NotJson(Planted):
         (Above, "must return exactly its budget"),
         (Boasts, "must return exactly its budget"),
         (ReadsMore, "reads more of the scores than their order"),
+        (ReadsLabels, "reads labels that it does not need"),
         (Writes, "wrote into the pool"),
         (GlobalRandom, "shuffled|global random state|asked again"),
         (GlobalSeed, "moved the global random state|reads more"),
@@ -163,6 +172,21 @@ class NotJson(Planted):
 def test_planted_violations_are_caught(rule, message):
     with pytest.raises(AssertionError, match=message):
         check_rule(rule())
+
+
+class ReadsErrors(Planted):
+    reads_errors: ClassVar[bool] = True
+
+    def pick(self, pool, budget):
+        return Pick(np.lexsort((-pool.values, pool.wrong))[:budget])
+
+
+def test_a_rule_that_reads_errors_is_checked_and_refused_without_them():
+    check_rule(ReadsErrors())
+    with pytest.raises(ArgumentError, match=r"^rule planted needs held-out predictions: give"):
+        choose(ReadsErrors(), [0.1, 0.2], direction="harder", keep=1)
+    with pytest.raises(ArgumentError, match=r"^rule planted needs held-out predictions, which"):
+        check(ReadsErrors(), n=10, keep=5, has_predictions=False)
 
 
 def test_a_rule_that_reads_nothing_is_given_nothing():

@@ -135,6 +135,11 @@ def test_worth_needs_a_difficulty_to_cut_by():
         rules.stratified(values, keep=0.7, cutoff=0.3, direction="worth", cutoff_by=worth)
 
 
+def test_an_array_is_no_second_score():
+    with pytest.raises(ArgumentError, match=r"cutoff_by must be the name of a score, .*, got ndarray; Score"):
+        rules.stratified([1.0, 2.0, 3.0], keep=2, cutoff=0.3, direction="harder", cutoff_by=np.arange(3))
+
+
 def test_cutoff_by_moves_with_shuffled_rows_and_quotas():
     rng = np.random.default_rng(0)
     ids, values, hard, labels = rng.permutation(60), rng.random(60), rng.random(60), rng.integers(0, 2, 60)

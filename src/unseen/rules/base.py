@@ -272,9 +272,10 @@ def gather(
     if "labels" in rule.needs and given.labels is None:
         raise ArgumentError(f"rule {rule.name} needs the classes: give labels=, or a score table")
     if rule.reads_errors and table.predictions is None:
+        cutoff = rule.options().get("cutoff")
+        reader, remedy = (f" with {cutoff=}", ", or a cutoff in [0, 1)") if cutoff is not None else ("", "")
         raise ArgumentError(
-            f"rule {rule.name} with cutoff={rule.options()['cutoff']!r} needs held-out predictions: give a score table "
-            "that carries them, or a cutoff in [0, 1)"
+            f"rule {rule.name}{reader} needs held-out predictions: give a score table that carries them{remedy}"
         )
     if "confidence" in rule.needs and given.confidence is None:
         raise ArgumentError(

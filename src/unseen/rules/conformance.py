@@ -28,7 +28,8 @@ def check_rule(rule: str | Rule) -> None:
       from one sample to all.
     - The ids and their order do not depend on the order of the rows. There is an order if and only if it is declared.
     - Nothing is read that is not declared: a monotone change of the scores changes nothing for a rule that reads only
-      their order, and other scores change nothing for a rule that reads none.
+      their order, other scores change nothing for a rule that reads none, and other labels nothing for a rule that does
+      not need them.
     - Negated scores of the opposite direction choose the same samples.
     - The global random state is neither read nor changed, and the pool is not written to.
     - Missing scores are refused or taken last.
@@ -74,9 +75,11 @@ class _RuleCase:
         # Real models are confident on easy samples, so the confidence falls with the score.
         with np.errstate(invalid="ignore"):
             confidence = 1 / (1 + np.where(np.isfinite(self.values), np.abs(self.values), 0.0))
-        return ScoreTable.of(
+        table = ScoreTable.of(
             "score", self.values, direction=self.direction, labels=self.labels, ids=self.ids, mean_confidence=confidence
         )
+        wrong = self.features[:, 0] > 1  # some, whatever the scores
+        return replace(table, predictions=(self.labels + wrong) % len(table.class_names))
 
 
 def _make_cases(rule: Rule) -> Iterator[_RuleCase]:
@@ -127,16 +130,17 @@ def _check_budget(rule: Rule, case: _RuleCase, budget: int) -> None:
 
 
 def _check_reading(rule: Rule, case: _RuleCase, budget: int) -> None:
-    if rule.reads == "values":
-        return
-    where = f"with a budget of {budget}"
+    others = {}
     if rule.reads == "order":
-        other, law = np.exp(case.values) - 1, "reads more of the scores than their order"
-    else:
-        other, law = case.values[::-1].copy(), "reads scores that it says it does not"
-    changed = replace(case, values=other)
-    stories = [_describe(one, _choose_or_fail(rule, one, budget, where)) for one in (case, changed)]
-    ensure(stories[0] == stories[1], rule, law)
+        others["reads more of the scores than their order"] = replace(case, values=np.exp(case.values) - 1)
+    if rule.reads == "nothing":
+        others["reads scores that it says it does not"] = replace(case, values=case.values[::-1].copy())
+    if "labels" not in rule.needs:
+        others["reads labels that it does not need"] = replace(case, labels=case.labels[::-1].copy())
+    plain = _choose_or_fail(rule, case, budget, where := f"with a budget of {budget}")
+    for law, other in others.items():
+        same = _describe(other, _choose_or_fail(rule, other, budget, where)) == _describe(case, plain)
+        ensure(same, rule, law)
 
 
 def _check_purity(rule: Rule, case: _RuleCase, budget: int) -> None:

@@ -142,8 +142,9 @@ samples, below the budget of 800
     check_quota(rule, quota)
     require_features(rule, has_features)
     if rule.reads_errors and not has_predictions:
-        cutoff = rule.options()["cutoff"]
-        raise ArgumentError(f"cutoff={cutoff!r} needs held-out predictions, which this learner cannot give")
+        cutoff = rule.options().get("cutoff")
+        reader = f"rule {rule.name}" if cutoff is None else f"{cutoff=}"
+        raise ArgumentError(f"{reader} needs held-out predictions, which this learner cannot give")
     if quota == "error" and not has_predictions:
         raise ArgumentError("quota='error' needs held-out predictions, which this learner cannot give")
     if quota is None:

@@ -224,6 +224,11 @@ class Stratified(Rule):
             if isinstance(self.cutoff, str):
                 raise ArgumentError(f"cutoff must be a fraction in [0, 1), 'auto' or 'error', got {self.cutoff!r}")
             check_share("cutoff", self.cutoff)
+        if not isinstance(self.cutoff_by, (ScoreTable, str, type(None))):
+            raise ArgumentError(
+                "cutoff_by must be the name of a score, or a table of one such as table['el2n'], got "
+                f"{type(self.cutoff_by).__name__}; ScoreTable.of(name, values, direction=...) makes one of an array"
+            )
         if not is_integer(self.strata) or not 1 <= self.strata <= 65_535:
             raise ArgumentError(f"strata must be an integer in 1..65535, got {self.strata!r}")
         if self.cutoff_by is not None and self.cutoff == 0:
