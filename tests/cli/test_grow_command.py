@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 from command_line import content, digits_file_fixture, refused, unseen_says_fixture  # noqa: F401
 
@@ -65,9 +66,22 @@ def test_it_begins_with_the_coreset_of_another_run(unseen_says, grow, tmp_path):
     more = [*grow[:-1], "0.5", "--quiet"]
     said = unseen_says(*more, "--start", tmp_path / "first", "--out", tmp_path / "b")
     assert said.code == 0, said.err
-    assert re.search(r"^start +80 ", said.out, re.M)
+    assert re.search(r"^start +80 +a coreset of your own *$", said.out, re.M)
     again = unseen_says(*more, "--start", tmp_path / "first/coreset.parquet", "--out", tmp_path / "c")
     assert again.out.replace("/c/", "/b/") == said.out
+
+
+def test_samples_added_at_random_are_not_said_to_enter_by_a_score(unseen_says, tmp_path):
+    np.savez(tmp_path / "noise.npz", x=np.random.default_rng(0).normal(size=(400, 3)), y=np.arange(400) % 4)
+    grow = ["grow", tmp_path / "noise.npz", "--learner", "logistic", "--keep"]
+    first = unseen_says(*grow, "40", "--out", tmp_path / "first")
+    assert re.search(r"^start +40 +random *$", first.out, re.M), first.out
+    said = unseen_says(*grow, "100", "--start", tmp_path / "first", "--out", tmp_path / "run")
+    assert "samples are added at random within each class" in said.err
+    assert re.search(r"^start +40 +a coreset of your own *$", said.out, re.M)
+    assert re.search(r"^step 1 +100 +\+60 +random *$", said.out, re.M)
+    page = (tmp_path / "run/report.html").read_text()
+    assert "60 in all; drawn at random" in page
 
 
 @pytest.mark.parametrize(

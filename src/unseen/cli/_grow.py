@@ -146,12 +146,14 @@ def describe(result: unseen.Grown, summary: dict[str, Any]) -> list[tuple[str, s
     from unseen.core.table import meaning
     from unseen.rules.registry import spec_of
 
-    sizes = result.history.sizes
-    refill = result.history.about["grown"].get("refill", summary["score"])
-    by = "" if summary["fallback"] else f" by {summary['score']}"
-    rows = [["start", f"{sizes[0]:,}", "", f"{summary['rule']}{by}"]]
+    sizes, grown, weak = result.history.sizes, result.history.about["grown"], summary["fallback"]
+    refill = grown.get("refill", summary["score"])
+    own = isinstance(grown.get("start"), dict)
+    start = "a coreset of your own" if own else summary["rule"] + ("" if weak else f" by {summary['score']}")
+    rows = [["start", f"{sizes[0]:,}", "", start]]
     for step, (before, size) in enumerate(pairwise(sizes), 1):
-        rows.append([f"step {step}", f"{size:,}", f"{size - before:+,}", f"{refill}, by models of {before:,}"])
+        by = summary["rule"] if weak else f"{refill}, by models of {before:,}"
+        rows.append([f"step {step}", f"{size:,}", f"{size - before:+,}", by])
     print_table(["coreset", "samples", "entered", "chosen by"], rows)
     n, kept = summary["n"], summary["kept"]
     return [

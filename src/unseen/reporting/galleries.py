@@ -118,8 +118,9 @@ def _by_class(table: ScoreTable, order: IntArray, most: int) -> Iterator[Gallery
 def _steps(history: History, most: int) -> Iterator[Gallery]:
     for step in range(1, min(len(history), _STEPS + 1)):
         came = np.flatnonzero(history.steps == step)  # in the order of their entry
+        order = "drawn at random" if np.isnan(history.scores[came]).all() else "those worth most first"
         yield Gallery(
-            f"step{step}-entered", f"Entered at step {step}", f"{len(came):,} in all; those worth most first",
+            f"step{step}-entered", f"Entered at step {step}", f"{len(came):,} in all; {order}",
             history.rows[came[:most]].tolist(),
         )  # fmt: skip
 
