@@ -100,6 +100,9 @@ class Descent(Learner):
     def asked(self, rows):
         return rows
 
+    def output(self, logits):
+        return logits
+
     def wanted(self, sink, side, epoch):
         return sink.wants(side, epoch, self.epochs)
 
@@ -122,7 +125,7 @@ class Descent(Learner):
             for side in ("unseen", "seen"):
                 if self.wanted(sink, side, epoch):
                     rows = self.asked(fit.watch(side))
-                    sink.observe(side, Observation(rows, epoch, (data.take(rows) - mean) @ w))
+                    sink.observe(side, Observation(rows, epoch, self.output((data.take(rows) - mean) @ w)))
             self.saved(checkpoints, {"w": w, "epoch": np.int64(epoch)}, sink)
             report("epoch", epoch=epoch, epochs=self.epochs)
 
@@ -285,6 +288,11 @@ class Writes(Descent):
         return fit.train
 
 
+class Probabilities(Descent):
+    def output(self, logits):
+        return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+
+
 class LeakingRidge(RidgeLearner):
     """Folds done at once are trained on all rows."""
 
@@ -322,6 +330,7 @@ BROKEN = [
     (HoldsALambda, "travels to other processes"),
     (SkipsARow, "observes each watched row of the unseen side once"),
     (Repeats, "observes each watched row of the unseen side once"),
+    (Probabilities, "logits are no probabilities"),
     (NotAsked, "observes only what the sink asks for"),
     (Forgets, "killed after epoch 1 and resumed"),
     (BeginsAgain, "killed after epoch 1|goes on after epoch 1"),

@@ -19,6 +19,7 @@ from unseen.data.arrays import from_arrays
 from unseen.data.parts import Part
 from unseen.errors import UnseenError
 from unseen.learners import registry as learners
+from unseen.learners.base import look_like_probabilities
 from unseen.scores.conformance import OBSERVED
 
 NEAR = 1e-5  # relative: what float32 and sums in another order leave; a leak moves far more
@@ -200,6 +201,8 @@ def _check_observed(case: _Case, who: Learner, told: Named) -> None:
             logits = told.get(f"{side} {epoch} logits")
             shape = (len(watched), len(case.data.class_names))
             ensure(logits is None or logits.shape == shape, who, f"logits are {shape}", "another shape")
+            taken = logits is not None and look_like_probabilities(logits)
+            ensure(not taken, who, "logits are no probabilities, whose logarithm they may be")
     ensure(all(np.isfinite(values).all() for values in told.values()), who, "observations are finite")
     found = {int(name.split()[1]) for name in told}
     ensure(found == set(epochs), who, f"has {len(epochs)} epochs", sorted(found))
