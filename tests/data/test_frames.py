@@ -473,6 +473,11 @@ def test_a_series_in_another_order_is_refused_and_one_without_is_paired_by_posit
         values = labels if name == "y" else labels.map({"x": 0.5, "y": 1.5})
         with pytest.raises(DataError, match=f"{name} has the index of the frame in another order"):
             from_frame(frame, **{name: values})
+    for name in ("ids", "groups"):  # groups mixed up would let models see what they judge
+        with pytest.raises(DataError, match=f"{name} has the index of the frame in another order"):
+            from_frame(frame, labels.loc[frame.index], **{name: labels.index.to_series()})
+    with pytest.raises(DataError, match="groups has the index of the frame in another order"):
+        unseen.score(frame, labels.loc[frame.index], groups=labels, **FAST)
     assert from_frame(frame, labels.loc[frame.index]).labels.tolist() == [1, 0, 1, 0]
     for other in (labels.to_numpy(), labels.reset_index(drop=True), labels.set_axis([1, 1, 2, 2])):
         assert from_frame(frame, other).labels.tolist() == [0, 1, 0, 1]

@@ -611,3 +611,29 @@ def test_a_data_set_of_hugging_face_is_told_so_too():
     with pytest.raises(unseen.ArgumentError, match=r"got a data set \(Dataset\); pass .* as in dataset\['label'\]"):
         unseen.Recorder(source)
     assert unseen.Recorder(source["label"]).classes == C
+
+
+def test_frames_that_are_paired_by_position_have_one_order():
+    frame, names = pd.DataFrame(LOGITS, columns=["cat", "dog", "elk"]), pd.Series(["cat", "dog", "elk"] * (N // C))
+    whole = unseen.Recorder.from_predictions(frame, names, scores="el2n")
+    np.testing.assert_array_equal(
+        whole.column("el2n"), unseen.Recorder.from_predictions(LOGITS, LABELS, scores="el2n").column("el2n")
+    )
+    turned = names[::-1]
+    with pytest.raises(unseen.DataError, match="labels has the index of predictions in another order"):
+        unseen.Recorder.from_predictions(frame, turned)
+    with pytest.raises(unseen.DataError, match=r"^groups has the index of labels .*; pass groups.loc\[labels.index\]"):
+        unseen.Recorder(names, groups=turned)
+    columns = (
+        r"^the columns of these outputs are the classes in another order, elk, cat, dog, than class_names, cat, dog"
+    )
+    swapped = frame[["elk", "cat", "dog"]]
+    with pytest.raises(unseen.ArgumentError, match=columns):
+        unseen.Recorder.from_predictions(swapped, names)
+    with pytest.raises(unseen.ArgumentError, match=columns):
+        unseen.Recorder.from_predictions(pa.Table.from_pandas(swapped), names)
+    own = unseen.Recorder(names, plan=unseen.folds(3), scores="el2n")
+    for fit in own:
+        with pytest.raises(unseen.ArgumentError, match=columns):
+            own.record(fit.unseen, swapped.iloc[fit.unseen])
+        own.record(fit.unseen, frame.iloc[fit.unseen])

@@ -25,7 +25,7 @@ from unseen.data.columns import HEAD, PIECE_ROWS, TableFormat, refuse_twice
 from unseen.data.decoding import ColumnImages, with_files
 from unseen.data.files import UNPACK, check_readable, stamp
 from unseen.data.formats import BESIDE, COLUMNS, IMAGE, IMAGES_IN_FILES, Place, ReaderOptions, with_features
-from unseen.data.labels import is_missing, name_of
+from unseen.data.labels import is_missing, name_of, refuse_other_order
 from unseen.errors import ArgumentError, DataError, some
 
 _ARROW = (pa.Table, pa.RecordBatch)
@@ -106,8 +106,8 @@ class FrameFormat(LoadedFormat):
         self.files = None
         options, outside = self.reading, y is not None or numbers is not None
         self._check_once(outside)
-        for name, values in (("y", y), ("target", numbers)):
-            _refuse_other_order(self.frame, values, name)
+        for name, values in (("y", y), ("target", numbers), ("ids", options.ids), ("groups", options.groups)):
+            refuse_other_order(self.frame, values, name)
         table = to_arrow(self.frame)
         self.hold(table, "the frame")
         beside = {"ids": options.ids, "groups": options.groups}
@@ -221,20 +221,6 @@ def column_of(frame: Any) -> Any:
     if table.num_columns != 1:
         raise DataError(f"y must be one column, but it has {table.num_columns}: {some(table.column_names)}; choose one")
     return frame.iloc[:, 0] if hasattr(frame, "iloc") else np.array(table.column(0).to_pylist(), dtype=object)
-
-
-def _refuse_other_order(frame: Any, values: Any, name: str) -> None:
-    """Refuse a series with the index of the frame in another order, since rows are paired by position."""
-    if not (hasattr(frame, "iloc") and hasattr(values, "iloc")):
-        return
-    own, other = frame.index, values.index
-    if len(own) != len(other) or own.equals(other):
-        return
-    if own.is_unique and other.is_unique and own.sort_values().equals(other.sort_values()):
-        raise DataError(
-            f"{name} has the index of the frame in another order, but rows are paired by position; pass "
-            f"{name}.loc[frame.index], or {name}.to_numpy() if the positions are right"
-        )
 
 
 def _index_of(frame: Any, rows: IntArray) -> tuple[IdArray | None, tuple[str, ...]]:

@@ -126,6 +126,20 @@ def encode_labels(
     return Labelling(own_ids, codes, names, own_groups, notes, None if target is None else raw, values)
 
 
+def refuse_other_order(first: Any, values: Any, name: str, of: str = "the frame") -> None:
+    """Refuse a pandas object with the index of the first one in another order, since rows are paired by position."""
+    if not (hasattr(first, "iloc") and hasattr(values, "iloc")):
+        return
+    own, other = first.index, values.index
+    if len(own) != len(other) or own.equals(other):
+        return
+    if own.is_unique and other.is_unique and own.isin(other).all():
+        raise DataError(
+            f"{name} has the index of {of} in another order, but rows are paired by position; pass "
+            f"{name}.loc[{of.removeprefix('the ')}.index], or {name}.to_numpy() if the positions are right"
+        )
+
+
 def to_numpy(value: Any, name: str = "X") -> npt.NDArray[Any]:
     """Convert an array, a torch tensor (on any device), a list or a data frame to a NumPy array; UTF-8 bytes to text.
 

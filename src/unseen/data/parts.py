@@ -18,7 +18,7 @@ from unseen.core.checks import is_number
 from unseen.core.plans import assign_folds
 from unseen.core.protocols import Data
 from unseen.data.base import digest
-from unseen.data.labels import check_groups, join_groups, to_numpy
+from unseen.data.labels import check_groups, join_groups, refuse_other_order, to_numpy
 from unseen.errors import ArgumentError, DataError, some
 
 
@@ -91,6 +91,7 @@ def find_groups(data: Data, groups: Any) -> IntArray | None:
         return join_groups(data.groups, data.duplicate_groups())
     if groups is None:
         return data.groups
+    refuse_other_order(getattr(data, "frame", None), groups, "groups")
     given = to_numpy(groups, "groups")
     if given.ndim == 1 and len(given) != len(data):
         raise ArgumentError(f"groups must have one entry for each of {len(data)} samples, got {len(given)}")

@@ -30,7 +30,7 @@ from unseen.core.plans import folds, plan_of
 from unseen.core.protocols import Data
 from unseen.core.table import ScoreTable
 from unseen.data.base import digest
-from unseen.data.labels import check_groups, check_labels, check_single, encode_labels, to_numpy
+from unseen.data.labels import check_groups, check_labels, check_single, encode_labels, refuse_other_order, to_numpy
 from unseen.engine.runs import open_run
 from unseen.engine.scoring import Abilities, SampleInfo, Scoring, check_score
 from unseen.errors import ArgumentError, DataError, ExposureError, some, warn
@@ -90,6 +90,8 @@ class Recorder:
         name: str | None = None,
     ) -> None:
         encoded, class_names = _encode_labels(labels, n, classes)
+        for argument, values in (("ids", ids), ("groups", groups)):
+            refuse_other_order(labels, values, argument, "labels")
         checked = encode_labels(encoded, ids=ids, groups=groups, class_names=class_names)
         self._ids: IdArray = checked.ids
         fingerprint = {"n": len(encoded), "ids": digest(self._ids), "labels": digest(encoded)}
@@ -230,6 +232,7 @@ class Recorder:
         given = {"logits": logits, "loss": loss, "features": features, "grad_norm": grad_norm}
         parts = {name: _check_values(name, value, len(rows)) for name, value in given.items() if value is not None}
         if logits is not None:
+            _refuse_other_columns(logits, self.class_names)
             parts["logits"] = self._convert_logits(parts["logits"], probabilities)
         sides = {side: np.isin(rows, self._fit.watch(side)) for side in SIDES}
         stray = rows[~(sides["unseen"] | sides["seen"])]
@@ -318,6 +321,8 @@ class Recorder:
         Nothing can check that no sample was scored by a model that saw it. You state this, and the provenance of the
         table says so.
         """
+        for argument, values in (("labels", labels), ("folds", folds), ("ids", ids)):
+            refuse_other_order(predictions, values, argument, "predictions")
         history = to_numpy(predictions, "predictions")
         if history.ndim not in (2, 3) or history.shape[-1] < 2:
             raise ArgumentError(
@@ -345,6 +350,7 @@ class Recorder:
             raise ArgumentError(
                 f"predictions, labels and folds must agree, got {n}, {len(recorder._ids)} and {fold_of.size} samples"
             )
+        _refuse_other_columns(predictions, recorder.class_names)
         if not probabilities:
             recorder._probability_check.warn_of_all(history.reshape(-1, history.shape[2]))
         for fit in recorder:
@@ -560,6 +566,18 @@ def check_shape_of_logits(shape: tuple[int, ...], m: int, class_names: Sequence[
     elif len(shape) == 2 and shape[1] > classes:
         hint = "; if the data lacks some classes of the model, pass classes= to the Recorder"
     raise ArgumentError(f"logits must have shape {(m, classes)}, got {shape}{hint}")
+
+
+def _refuse_other_columns(logits: Any, class_names: Sequence[str]) -> None:
+    """Refuse a frame whose columns are the classes in another order, since columns are taken by position."""
+    if not is_frame(logits):
+        return
+    names = tuple(map(str, logits.column_names if hasattr(logits, "column_names") else logits.columns))  # Arrow; others
+    if names != tuple(class_names) and sorted(names) == sorted(class_names):
+        raise ArgumentError(
+            f"the columns of these outputs are the classes in another order, {some(names)}, than class_names, "
+            f"{some(class_names)}, and are taken by position; put them into that order"
+        )
 
 
 def _check_values(name: str, value: Array, m: int) -> Array:
