@@ -127,6 +127,20 @@ def test_ids_in_the_batches_that_must_not_be_there():
         held_out(own).on_train_batch_start(batch={})
 
 
+def test_a_loop_that_does_not_say_what_it_trains_on():
+    own = recorder(["aum"], ids=IDS)
+    fit = first_fit(own)
+    record, watch = held_out(own, ids="id", logits=of_dicts), DataLoader(named(fit.unseen), 7)
+    record.on_train_start(train_loader=DataLoader(named(range(N))), epochs=3)  # of which nothing is known
+    untold = r"no batch of this epoch was told; call on_train_batch_start\(batch=batch\) before each step"
+    with pytest.raises(unseen.ArgumentError, match=untold):
+        record.on_train_epoch_end(model=network(), loader=watch)
+    record.on_train_batch_start(batch={"id": IDS[fit.train[:8]]})
+    record.on_train_epoch_end(model=network(), loader=watch)
+    with pytest.raises(unseen.ArgumentError, match=untold):
+        record.on_train_epoch_end(model=network(), loader=watch)
+
+
 @pytest.mark.parametrize(
     ("dataset", "options", "error", "message"),
     [
@@ -166,6 +180,7 @@ def test_batches_that_are_no_tuples():
     fit = first_fit(own)
     record = held_out(own, ids="id")
     record.on_train_start(train_loader=None, epochs=3)
+    record.on_train_batch_start(batch={"id": IDS[fit.train]})
     with pytest.raises(unseen.ArgumentError, match="where it is no tuple, got a dict; pass logits="):
         record.on_train_epoch_end(model=network(), loader=DataLoader(named(fit.unseen), 7))
 

@@ -36,6 +36,7 @@ class HeldOut:
     def __init__(self, recorder: Recorder, ids: BatchIds | None, logits: Logits) -> None:
         self._watch, self._logits = TrainingWatch(recorder, ids), logits
         self._epoch, self._epochs = 0, 0
+        self._told = False  # of a batch of this epoch
 
     def __repr__(self) -> str:
         return "HeldOut()"
@@ -53,7 +54,7 @@ class HeldOut:
         """
         at_least("epochs", epochs, 1)
         self._watch.begin(epochs=epochs)
-        self._epoch, self._epochs = 0, epochs
+        self._epoch, self._epochs, self._told = 0, epochs, False
         if model is not None:
             self._watch.check_start(model)
         self._watch.check_training_loader(train_loader)
@@ -62,6 +63,7 @@ class HeldOut:
         """Check the ids of a training batch; with `ids`, call this before each step."""
         if self._watch.ids is None:
             raise ArgumentError("on_train_batch_start reads ids, so ids= must say where they are in a batch, got None")
+        self._told = True
         self._watch.check_training_batch(batch)
 
     def on_train_epoch_end(self, *, model: Any, loader: Any) -> None:
@@ -73,10 +75,15 @@ class HeldOut:
         Raises:
             ExposureError: the loader holds samples that are in no watch set.
             DataError: the loader lacks samples of a watch set.
-            ArgumentError: the loader is shuffled or drops samples, its samples cannot be known, or the model gives no
-                logits.
+            ArgumentError: the loader is shuffled or drops samples, its samples cannot be known, the model gives no
+                logits, or with `ids` the loop did not say what it trained on.
         """
-        self._epoch += 1
+        if self._watch.ids is not None and not self._told:
+            raise ArgumentError(
+                "with ids= the loop says what it trains on, but no batch of this epoch was told; call "
+                "on_train_batch_start(batch=batch) before each step"
+            )
+        self._epoch, self._told = self._epoch + 1, False
         if self._epoch > self._epochs:
             raise ArgumentError(
                 f"on_train_start announced {self._epochs} epochs, but this is number {self._epoch}; call it when each "
