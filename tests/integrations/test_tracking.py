@@ -98,6 +98,14 @@ def test_losses_by_epoch_and_every_verb(tmp_path):
     assert "score/loss" in notes.histograms
 
 
+def test_scores_that_differ_by_rounding_alone_are_logged_as_one_value():
+    notes, values = Notes(), np.resize([0.7071067811865475, 0.7071067811865476], 40)
+    notes("result", result=unseen.ScoreTable.of("el2n", values, direction="harder"))
+    logged_values = notes.histograms["score/el2n"]
+    assert len(logged_values) == 40
+    assert np.histogram(logged_values, 64)[0].max() == 40
+
+
 def test_tensorboard(tmp_path):
     pytest.importorskip("tensorboardX", reason="pip install 'unseen[tensorboard]'")
     with to_tensorboard(tmp_path / "log") as track:

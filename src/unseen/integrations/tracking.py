@@ -95,8 +95,10 @@ class Tracker(ABC):
             self.scalar("in_sample_accuracy" if in_sample else "held_out_accuracy", accuracy, 0)
         for name in table.scores:
             values = table.column(name)
-            if (finite := np.isfinite(values)).any():
-                self.histogram(f"score/{name}", values[finite])
+            if (known := values[np.isfinite(values)]).size:
+                if np.ptp(known) <= 1e-12 * np.abs(known).max():  # equal up to rounding: no room for bins
+                    known = np.full_like(known, known[0])
+                self.histogram(f"score/{name}", known)
 
     def _log_evaluation(self, evaluation: Any) -> None:
         for arm in evaluation.arms:
