@@ -354,6 +354,7 @@ ARMS = {
     "fifth tuning": ("before", *ROUND_5),
     "sixth tuning": ("before", *ROUND_6),
     "sixth networks": ("before", "cap p^4"),
+    "sixth report": ("before", "cap p^4"),
 }
 
 
