@@ -601,6 +601,8 @@ def test_a_data_set_in_place_of_labels_is_told_how_to_give_them():
         )
     with pytest.raises(unseen.ArgumentError, match=r"got the number 24; pass n=24 for a task without classes"):
         unseen.Recorder(N)
+    with pytest.raises(unseen.ArgumentError, match="n=20 was given beside 24 labels; leave it out"):
+        unseen.Recorder(LABELS, n=20)
     for labels in (frame["label"], LABELS.tolist(), tuple(LABELS), pairs.tensors[1], pa.array(LABELS), range(C)):
         assert unseen.Recorder(labels, plan=unseen.seen()).classes == C
 

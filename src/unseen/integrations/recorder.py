@@ -477,6 +477,8 @@ def _encode_labels(
         at_least("n", n, 1)
         return np.zeros(int(n), np.int64), ("0",)
     _refuse_data_set(labels)
+    if n is not None and n != len(labels):  # type: ignore[arg-type]
+        raise ArgumentError(f"n={n} was given beside {len(labels)} labels; leave it out")  # type: ignore[arg-type]
     if classes is None:
         encoded = encode_labels(labels, name="labels")
         return encoded.labels, encoded.class_names

@@ -165,9 +165,11 @@ class LabelIssue(Score):
 
     Cost: No more than the trainings of the plan, and one forward pass over the watch sets.
 
-    Fails: Classes with few samples in a watch set have imprecise thresholds. A weak model flags hard samples, and a
-    bias of the model against a class looks like label noise in that class. It has two values: a flag, not a ranking.
-    With more than 12 classes, only the 12 most probable ones of a sample are considered.
+    Fails: Classes with few samples in a watch set have imprecise thresholds. Where each model judges a single sample
+    (`leave_one_out` by a learner that is not in closed form, folds of one), no other class has a threshold, and nothing
+    is flagged: take `folds`. A weak model flags hard samples, and a bias of the model against a class looks like label
+    noise in that class. It has two values: a flag, not a ranking. With more than 12 classes, only the 12 most probable
+    ones of a sample are considered.
     """
 
     name = "label_issue"
