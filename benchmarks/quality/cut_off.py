@@ -141,7 +141,7 @@ import unseen
 from unseen.core.table import ScoreTable
 from unseen.rules import registry, sampling
 from unseen.rules.base import Pick, Pool, largest, smallest
-from unseen.rules.sampling import Stratified, share_out, strata_by_rank, strata_by_width
+from unseen.rules.sampling import Stratified, limit_hardest, share_out, strata_by_rank, strata_by_width
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from setting import write
@@ -253,8 +253,6 @@ class Limited(Stratified):
         late: whatever the issues are, up to `p^late / 2` may be left out; None for no such allowance.
         scaled: whether the part that depends on p is multiplied by `most i / e`, in place of a limit.
         among: strata share the budget among a random part of the samples, `among` times as large as what they share.
-        power: the hardest share s of what is left gets at most `s^power` of what the strata share.
-        grows: as `power`, but with a power of p^grows.
         drawn: p^drawn of what the strata share is drawn at random in place.
     """
 
@@ -262,21 +260,16 @@ class Limited(Stratified):
     late: float | None = None
     scaled: bool = False
     among: float | None = None
-    power: float | None = None
-    grows: float | None = None
     drawn: float | None = None
 
     def pick(self, pool: Pool, budget: int) -> Pick:
-        pruned = 1 - budget / len(pool)
-        power = self.power if self.grows is None else pruned**self.grows
-        if power is not None or self.drawn is not None:
-            part = 0.0 if self.drawn is None else pruned**self.drawn
+        if self.drawn is not None:
+            part = (1 - budget / len(pool)) ** self.drawn
 
-            def share_limited(shared: int, sizes: np.ndarray) -> np.ndarray:
-                shared = int((1 - part) * shared)
-                return share_out(shared, sizes) if power is None else limit_hardest(shared, sizes, power)
+            def share_less(shared: int, sizes: np.ndarray) -> np.ndarray:
+                return share_out(int((1 - part) * shared), sizes)
 
-            with patch.object(sampling, "share_out", share_limited):
+            with patch.object(sampling, "share_out", share_less):
                 return super().pick(pool, budget)
         if self.among is None:
             return super().pick(pool, budget)
@@ -338,11 +331,10 @@ ROUND_2: dict[str, tuple[float, float]] = {
     **{f"twice, rate {rate}": (2.0, rate) for rate in (2.0, 3.0, 5.0)},
 }
 AMONG = {"among 2.0": 2.0, "among 3.0": 3.0}  # the fourth round
-ROUND_5: dict[str, dict[str, float]] = {
-    **{f"cap {power}": {"power": power} for power in (0.6, 0.7, 0.8)},
-    "random p^4": {"drawn": 4.0},
-}
-ROUND_6 = {f"cap p^{k}": {"grows": float(k)} for k in (2, 3, 4)}
+# The fifth and sixth round: the hardest share s gets at most s^a of the budget, with a fixed a or a = p^k.
+CAPS = {"cap 0.6": 0.6, "cap 0.7": 0.7, "cap 0.8": 0.8}
+LATE = {"cap p^2": 2, "cap p^3": 3, "cap p^4": 4}
+DRAWN = {"random p^4": 4.0}
 ARMS = {
     "tuning": (*DESIGNS,),
     "report": CHOSEN,
@@ -351,8 +343,8 @@ ARMS = {
     "third tuning": ("before", "rate 2.0", "rate 3.0", "rate 5.0"),
     "third report": ("before", "rate 2.0"),
     "fourth tuning": ("before", "rate 2.0", *AMONG),
-    "fifth tuning": ("before", *ROUND_5),
-    "sixth tuning": ("before", *ROUND_6),
+    "fifth tuning": ("before", *CAPS, *DRAWN),
+    "sixth tuning": ("before", *LATE),
     "sixth networks": ("before", "cap p^4"),
     "sixth report": ("before", "cap p^4"),
 }
@@ -363,28 +355,24 @@ def share_at_most(rate: float, budget: int, sizes: np.ndarray) -> np.ndarray:
     return share_out(budget, (min(1.0, rate * budget / sizes.sum()) * sizes).astype(np.int64))
 
 
-def limit_hardest(budget: int, sizes: np.ndarray, power: float) -> np.ndarray:
-    """Share a budget over strata, the hardest last; the hardest share s of all samples gets at most `s^power` of it.
-
-    What is not shared is drawn at random.
-    """
-    hardest = np.cumsum(sizes[::-1])
-    allowed = ((hardest / hardest[-1]) ** power * budget + 1e-9).astype(np.int64)
-    got = np.minimum(np.cumsum(share_out(budget, sizes)[::-1]), allowed)
-    return np.minimum(np.diff(got, prepend=0)[::-1], sizes)
-
-
 def choose(table: ScoreTable, keep: float, seed: int, arm: str) -> np.ndarray:
     """Rows that an arm keeps."""
     if arm == "random" or registry.explain_fallback(table) is not None:
         return unseen.select(table, rule="random:quota=proportional", keep=keep, seed=seed).indices
     by = "rank" if registry.are_uneven(np.bincount(table.labels)) else "width"
     most, rate = ROUND_2.get(arm, (np.inf, NO_LIMIT))
-    options = DESIGNS.get(arm, {"most": most}) | (ROUND_5 | ROUND_6).get(arm, {})
-    rule = Limited(by=by, cutoff="auto", among=AMONG.get(arm), **options)
-    if arm in (*AMONG, *ROUND_5, *ROUND_6):
-        return unseen.select(table, rule=rule, score="el2n", quota="floored", keep=keep, seed=seed).indices
-    with patch.object(sampling, "share_out", partial(share_at_most, rate)):
+    options = DESIGNS.get(arm, {"most": most})
+    rule = Limited(by=by, cutoff="auto", among=AMONG.get(arm), drawn=DRAWN.get(arm), **options)
+    share = share_out if arm in (*AMONG, *DRAWN) else partial(share_at_most, rate)
+
+    def limit(*given: Any, power: float) -> np.ndarray:
+        return limit_hardest(*given, power=CAPS.get(arm, power))
+
+    with (
+        patch.object(sampling, "LATE", LATE.get(arm, np.inf)),  # p^inf is 0: the hardest may get all of it
+        patch.object(sampling, "share_out", share),
+        patch.object(sampling, "limit_hardest", limit),
+    ):
         return unseen.select(table, rule=rule, score="el2n", quota="floored", keep=keep, seed=seed).indices
 
 

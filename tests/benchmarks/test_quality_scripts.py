@@ -248,7 +248,7 @@ def right():
     )  # fmt: skip
 
 
-def test_the_designs_of_the_cutoff_begin_with_the_default_and_leave_out_fewer(right):
+def test_the_designs_of_the_cutoff_hold_the_default_and_leave_out_fewer(right):
     hardest = np.argsort(-right.column("el2n"))[:40]
 
     def kept_of_the_hardest(arm, keep):
@@ -256,17 +256,19 @@ def test_the_designs_of_the_cutoff_begin_with_the_default_and_leave_out_fewer(ri
         assert len(np.unique(rows)) == len(rows) == round(400 * keep)
         return np.isin(hardest, rows).sum()
 
-    for arm in ("as before", "before"):
-        for keep in cut_off.KEEPS:
-            default = unseen.select(right, keep=keep, seed=0).indices
-            assert np.array_equal(np.sort(cut_off.choose(right, keep, 0, arm)), np.sort(default)), arm
+    for keep in cut_off.KEEPS:
+        default = unseen.select(right, keep=keep, seed=0).indices
+        assert np.array_equal(np.sort(cut_off.choose(right, keep, 0, "cap p^4")), np.sort(default))
+        kept = [np.sort(cut_off.choose(right, keep, 0, arm)).tolist() for arm in ("as before", "before")]
+        assert kept[0] == kept[1]
     for keep in cut_off.KEEPS:  # twice the budget is everything from half kept on
         among, before = (np.sort(cut_off.choose(right, keep, 0, arm)) for arm in ("among 2.0", "before"))
         assert np.array_equal(among, before) == (keep >= 0.5)
     found = [kept_of_the_hardest(arm, 0.5) for arm in ("as before", "at most twice the issues", "none")]
     assert found == sorted(found)
     assert found[0] < found[1]
-    assert kept_of_the_hardest("rate 2.0", 0.1) < kept_of_the_hardest("before", 0.1)
+    for arm in ("rate 2.0", "cap 0.7", "cap p^4", "random p^4"):
+        assert kept_of_the_hardest(arm, 0.1) < kept_of_the_hardest("before", 0.1), arm
 
 
 def test_the_study_of_the_cutoff_goes_on_and_makes_its_tables(monkeypatch, tmp_path):

@@ -319,6 +319,24 @@ def test_a_rule_without_its_cutoff_shares_by_fit_as_before():
     assert choose(400).indices.tolist() == rules.stratified(table, score="el2n", keep=n // 2).indices.tolist()
 
 
+def test_the_hardest_get_less_of_a_small_budget_than_strata_would_give_them():
+    """Where models are sure of most samples, strata of equal width would keep all of the others and little else."""
+    n = 1000
+    values = np.concatenate([np.linspace(0, 0.005, 940), np.linspace(0.02, 0.6, 60)])
+    table = with_columns(judged(0, n=n), el2n=values)
+
+    def count_hardest(rule, share, keep=100):
+        chosen = rules.choose(rules.resolve(rule), table, score="el2n", keep=keep)
+        assert len(chosen) == keep
+        return int((chosen.indices >= n - share).sum())
+
+    assert count_hardest("stratified", 60) == 60
+    assert count_hardest("stratified:cutoff=auto", 60) == int(0.06 ** (0.9**4) * 100) == 15
+    assert count_hardest("stratified:cutoff=auto", 10) <= int(0.01 ** (0.9**4) * 100) == 4
+    assert count_hardest("stratified:cutoff=auto,by=rank", 60) == 6
+    assert count_hardest("stratified:cutoff=auto", 60, keep=300) == 60  # less is pruned: 0.06^0.24 of 300 is 152
+
+
 def test_the_automatic_cutoff_counts_label_issues():
     table = with_columns(judged(40, n=100), label_issue=np.repeat([1, 0], [20, 80]))
     coreset = rules.choose(rules.resolve("stratified:cutoff=auto"), table, score="el2n", keep=80)

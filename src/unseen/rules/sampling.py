@@ -26,6 +26,7 @@ MOST_OUTLIERS = 0.05  # of all samples; more of them are no outliers
 LEAST_END = 0.2  # of the outliers of a target, in its lowest and in its highest bin: wrong targets lie on both sides
 LEAST_APART = 0.75  # of the samples beyond half of the distance of outliers: a long tail thins out, wrong units do not
 _HARDEST = 10  # the highest scores over which mu is taken
+LATE = 4  # with `cutoff="auto"`, the hardest share s of the samples gets at most s^(pruned^4) of the budget
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,9 @@ class Stratified(Rule):
       table scored by `halves()`, scaled from half of the data to the budget. Without that column it is 1.
     - A model that hardly fits, such as a linear one on few columns, learns no more from hard samples than from others.
       So where `fit` is below a quarter, strata share only `4 * fit` of the budget, and the rest is drawn at random.
+    - Where models are sure of most samples, strata of equal width would spend a small budget on the few others. So the
+      hardest share s of the samples gets at most `s**(pruned**4)` of it. At 90 % pruned that is 22 % for the hardest
+      tenth, at 50 % pruned 87 %. Easier samples get the rest.
 
     Give `quota="floored"` beside it, as the default does. Over all classes at once, weak models cut off the smaller or
     harder class, and what is trained on the rest is worse than on random samples. Where classes are of unequal size,
@@ -201,8 +205,7 @@ class Stratified(Rule):
     share. `"error"` where it reaches what is pruned: everything then goes from the hard end, and at 30 % pruned that is
     two points below random for a linear model on weak features (benchmarks/quality/results.md). `"auto"` for a linear
     model on few columns under `folds` or `leave_one_out`: these do not say how far models fit, which counts as 1, and
-    strata over-sample the hard end. Score by `halves()` there. At a tenth kept where models are right on 98 %, strata
-    keep nearly all hard samples and little else: 15 points below random on one such table. Draw at random there.
+    strata over-sample the hard end. Score by `halves()` there.
     """
 
     by: Literal["width", "rank"] = "width"
@@ -284,7 +287,10 @@ class Stratified(Rule):
         else:  # of more equal parts than the budget, only the hardest would get a sample
             stratum = strata_by_rank(values[rest], min(self.strata, budget))
         sizes = np.bincount(stratum, minlength=self.strata)
-        counts = share_out(round(min(1.0, fit / WHOLE_FIT) * budget), sizes)
+        shared = round(min(1.0, fit / WHOLE_FIT) * budget)
+        counts = share_out(shared, sizes)
+        if self.cutoff == "auto":
+            counts = limit_hardest(counts, sizes, shared, power=(1 - budget / len(pool)) ** LATE)
         keys = pool.keys(self.name)[rest]
         grouped = np.argsort(stratum, kind="stable")  # radix sort: stratum has 16 bits
         starts = np.cumsum(sizes) - sizes
@@ -386,6 +392,20 @@ def share_out(budget: int, sizes: IntArray) -> IntArray:
         counts[stratum] = min(int(sizes[stratum]), rest // (len(sizes) - done))
         rest -= int(counts[stratum])
     return counts
+
+
+def limit_hardest(counts: IntArray, sizes: IntArray, budget: int, *, power: float) -> IntArray:
+    """Lower the counts of the hardest strata: the hardest share s of all samples gets at most s^power of the budget.
+
+    Strata run from the easiest to the hardest. What some may not have goes to the next easier ones.
+
+    >>> limit_hardest(np.array([40, 30, 30]), np.array([940, 30, 30]), 100, power=0.7).tolist()
+    [87, 5, 8]
+    """
+    hardest = np.cumsum(sizes[::-1])
+    allowed = ((hardest / max(1, hardest[-1])) ** power * budget + 1e-9).astype(np.int64)
+    taken = np.minimum(np.cumsum(counts[::-1]), allowed)
+    return np.minimum(np.diff(taken, prepend=0)[::-1], sizes)
 
 
 # ---- as functions, with the keywords that `choose` describes --------------------------------------------------------
