@@ -1,4 +1,5 @@
-"""How many of the hardest samples should the default leave out where most labels are right? As many as before.
+"""How many of the hardest samples should the default leave out where most labels are right? As many as before,
+but of a small budget the hard samples that stay get only a part.
 
     python benchmarks/quality/cut_off.py --data FOLDER --tables FOLDER --cache FOLDER --out FOLDER [--side report]
 
@@ -101,6 +102,11 @@ data and rules are those of the fifth round, at 50, 70 and 90 % pruned, but of d
 the highest gain the one with the highest k is chosen, which changes least. The network trains on what that one keeps
 (`sixth networks`). It is shown once on the report data of the fifth round, which have not been used, under the same
 conditions (`sixth report`).
+
+Outcome: the gains are 1.46 (p^2), 1.43 (p^3), 1.44 (p^4) and 1.28 (default). `cap p^4` was chosen. On the beds it is at
+most 0.1 below the default on the mean, with the network 0.4 below at 70 % pruned, where the two keep almost the same
+samples, and 4 above at 90 %. On the further tables it is 0.10 points above the default, with a standard error of 0.06; on
+no report bed is it certainly below, and on CIFAR-100 it is above. So it is the default.
 
 In the designs, e is the held-out error, i the share of label issues (at most e), p what is pruned, f how far models
 fit; all but p inside a class. The default leaves out `f max(min(e, p^2 / 2), i^2 / e)`. In the arms it is named

@@ -235,11 +235,12 @@ def blocks() -> dict[str, list[str]]:
         equal = _result(f"equal_rows_{side}")
         made[f"equal rows {side}"] = equal_rows(equal["cells"]) + setting(equal)
     sides = ("tuning", "report", "second tuning", "second report", "third tuning", "third report", "fourth tuning")
-    for side in sides:
+    for side in (*sides, "fifth tuning", "sixth tuning", "sixth networks", "sixth report"):
         result = _result(f"cut_off_{side.replace(' ', '_')}")
         made[f"cut off {side}"] = cut_off(_as_recall(result)) + setting(result)
-    beds = _result("cut_off_third_report_beds")
-    made["cut off third report, beds"] = cut_off_beds(beds["beds"]) + setting(beds)
+    for side, arm in (("third", "rate 2.0"), ("sixth", "cap p^4")):
+        beds = _result(f"cut_off_{side}_report_beds")
+        made[f"cut off {side} report, beds"] = cut_off_beds(beds["beds"], arm) + setting(beds)
     real = _result("cut_off_real_cifar10")
     rows = [[arm, *(f"{100 * one:.1f}" for one in [*got, np.mean(got)])] for arm, got in real["accuracy"].items()]
     made["cut off real network"] = table(["kept by", "seed 0", "1", "2", "mean"], rows) + setting(real)
@@ -683,17 +684,17 @@ def cut_off(cells: list[dict[str, Any]]) -> list[str]:
     return table(["labels", *_recall_heads(cells)], rows)
 
 
-def cut_off_beds(beds: dict[str, Any]) -> list[str]:
+def cut_off_beds(beds: dict[str, Any], design: str) -> list[str]:
     """By report bed: points over random of the default and of the limit, and of the limit over the default."""
     rows = []
     for name, keeps in beds.items():
         row = [name]
         for arms in keeps.values():
-            drawn, default, limited = (np.array(arms[arm]) for arm in ("random", "default", "rate 2.0"))
+            drawn, default, limited = (np.array(arms[arm]) for arm in ("random", "default", design))
             row += [f"{100 * np.mean(gain):+.1f}" for gain in (default - drawn, limited - drawn)]
             row.append(starred(interval(limited - default)))
         rows.append(row)
-    kinds = product(map(percent_pruned, next(iter(beds.values()))), ("default", "rate 2.0", "less the default"))
+    kinds = product(map(percent_pruned, next(iter(beds.values()))), ("default", design, "less the default"))
     return table(["points over random", *(": ".join(kind) for kind in kinds)], rows)
 
 
