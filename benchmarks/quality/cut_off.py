@@ -103,10 +103,10 @@ the highest gain the one with the highest k is chosen, which changes least. The 
 (`sixth networks`). It is shown once on the report data of the fifth round, which have not been used, under the same
 conditions (`sixth report`).
 
-Outcome: the gains are 1.46 (p^2), 1.43 (p^3), 1.44 (p^4) and 1.28 (default). `cap p^4` was chosen. On the beds it is at
-most 0.1 below the default on the mean, with the network 0.4 below at 70 % pruned, where the two keep almost the same
-samples, and 4 above at 90 %. On the further tables it is 0.10 points above the default, with a standard error of 0.06; on
-no report bed is it certainly below, and on CIFAR-100 it is above. So it is the default.
+Outcome: the gains are 1.46 (p^2), 1.43 (p^3), 1.44 (p^4) and 1.28 (default). `cap p^4` was chosen. On the mean of the
+beds it is at most 0.1 below the default. With the network it is 0.4 below at 70 % pruned, where the two keep almost the
+same samples, and 4 above at 90 %. On the further tables it is 0.10 points above the default, with a standard error of
+0.06. It is certainly below on no report bed, and above on CIFAR-100. So it is the default.
 
 In the designs, e is the held-out error, i the share of label issues (at most e), p what is pruned, f how far models
 fit; all but p inside a class. The default leaves out `f max(min(e, p^2 / 2), i^2 / e)`. In the arms it is named
