@@ -405,7 +405,8 @@ def limit_hardest(counts: IntArray, sizes: IntArray, budget: int, *, power: floa
     hardest = np.cumsum(sizes[::-1])
     allowed = ((hardest / max(1, hardest[-1])) ** power * budget + 1e-9).astype(np.int64)
     taken = np.minimum(np.cumsum(counts[::-1]), allowed)
-    return np.minimum(np.diff(taken, prepend=0)[::-1], sizes)
+    lowered: IntArray = np.minimum(np.diff(taken, prepend=0)[::-1], sizes)
+    return lowered
 
 
 # ---- as functions, with the keywords that `choose` describes --------------------------------------------------------
