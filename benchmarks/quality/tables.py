@@ -685,7 +685,7 @@ def cut_off(cells: list[dict[str, Any]]) -> list[str]:
 
 
 def cut_off_beds(beds: dict[str, Any], design: str) -> list[str]:
-    """By report bed: points over random of the default and of the limit, and of the limit over the default."""
+    """By report bed: points over random of the default of before and of the design, and their difference."""
     rows = []
     for name, keeps in beds.items():
         row = [name]
@@ -694,7 +694,7 @@ def cut_off_beds(beds: dict[str, Any], design: str) -> list[str]:
             row += [f"{100 * np.mean(gain):+.1f}" for gain in (default - drawn, limited - drawn)]
             row.append(starred(interval(limited - default)))
         rows.append(row)
-    kinds = product(map(percent_pruned, next(iter(beds.values()))), ("default", design, "less the default"))
+    kinds = product(map(percent_pruned, next(iter(beds.values()))), ("before", design, "difference"))
     return table(["points over random", *(": ".join(kind) for kind in kinds)], rows)
 
 

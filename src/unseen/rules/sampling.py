@@ -26,7 +26,7 @@ MOST_OUTLIERS = 0.05  # of all samples; more of them are no outliers
 LEAST_END = 0.2  # of the outliers of a target, in its lowest and in its highest bin: wrong targets lie on both sides
 LEAST_APART = 0.75  # of the samples beyond half of the distance of outliers: a long tail thins out, wrong units do not
 _HARDEST = 10  # the highest scores over which mu is taken
-LATE = 4  # with `cutoff="auto"`, the hardest share s of the samples gets at most s^(pruned^4) of the budget
+LATE = 4  # with `cutoff="auto"`, the highest share s of the samples gets at most s^(pruned^4) of what strata share
 
 
 @dataclass(frozen=True)
@@ -191,9 +191,10 @@ class Stratified(Rule):
       table scored by `halves()`, scaled from half of the data to the budget. Without that column it is 1.
     - A model that hardly fits, such as a linear one on few columns, learns no more from hard samples than from others.
       So where `fit` is below a quarter, strata share only `4 * fit` of the budget, and the rest is drawn at random.
-    - Where models are sure of most samples, strata of equal width would spend a small budget on the few others. So the
-      hardest share s of the samples gets at most `s**(pruned**4)` of it. At 90 % pruned that is 22 % for the hardest
-      tenth, at 50 % pruned 87 %. Easier samples get the rest.
+    - Where models are sure of most samples, strata of equal width would spend a small budget on the few others. So of
+      what the cutoff leaves, the strata with the highest share s of the scores get at most `s**(pruned**4)` of what
+      strata share: at 90 % pruned 22 % for a tenth of the samples, at 50 % pruned 87 %. Lower strata get the rest.
+      Strata of equal count are hardly ever limited.
 
     Give `quota="floored"` beside it, as the default does. Over all classes at once, weak models cut off the smaller or
     harder class, and what is trained on the rest is worse than on random samples. Where classes are of unequal size,
@@ -217,7 +218,8 @@ class Stratified(Rule):
     reads = "values"  # by rank only their order: see `aligns`
     formula = (
         "drop the `cutoff` hardest share, cut the rest in `strata` strata of equal width (or count), share the "
-        "budget from the smallest stratum up, draw at random inside"
+        "budget from the smallest stratum up (cutoff=auto: the highest share s gets at most s^(pruned^4)), draw at "
+        "random inside"
     )
     source = "Zheng et al. 2023 (CCS, arXiv 2210.15809); cutoffs: CIFAR-10 90 % pruned 0.3, ImageNet 80 % 0.2, 90 % 0.3"
 
@@ -288,9 +290,7 @@ class Stratified(Rule):
             stratum = strata_by_rank(values[rest], min(self.strata, budget))
         sizes = np.bincount(stratum, minlength=self.strata)
         shared = round(min(1.0, fit / WHOLE_FIT) * budget)
-        counts = share_out(shared, sizes)
-        if self.cutoff == "auto":
-            counts = limit_hardest(counts, sizes, shared, power=(1 - budget / len(pool)) ** LATE)
+        counts = limit_highest(share_out(shared, sizes), sizes, power=self._measure_limit(1 - budget / len(pool)))
         keys = pool.keys(self.name)[rest]
         grouped = np.argsort(stratum, kind="stable")  # radix sort: stratum has 16 bits
         starts = np.cumsum(sizes) - sizes
@@ -323,6 +323,10 @@ class Stratified(Rule):
             return 1.0
         return min(1.0, max(0.0, _mean(pool.further[MEMORIZATION])) / error * len(pool) / (2 * budget))
 
+    def _measure_limit(self, pruned: float) -> float:
+        """Return the power of `limit_highest`; 0 is no limit."""
+        return pruned**LATE if self.cutoff == "auto" else 0.0
+
     def _count_dropped(self, pool: Pool, budget: int, fit: float) -> int:
         """Count the hardest samples to drop."""
         m = len(pool)
@@ -339,6 +343,9 @@ class Stratified(Rule):
 
 
 class _Uncut(Stratified):
+    def _measure_limit(self, pruned: float) -> float:
+        return 0.0  # several steps were measured without it
+
     def _count_dropped(self, pool: Pool, budget: int, fit: float) -> int:
         return 0
 
@@ -394,18 +401,17 @@ def share_out(budget: int, sizes: IntArray) -> IntArray:
     return counts
 
 
-def limit_hardest(counts: IntArray, sizes: IntArray, budget: int, *, power: float) -> IntArray:
-    """Lower the counts of the hardest strata: the hardest share s of all samples gets at most s^power of the budget.
+def limit_highest(counts: IntArray, sizes: IntArray, *, power: float) -> IntArray:
+    """Lower the counts of the highest strata: the highest share s of all samples gets at most s^power of all counts.
 
-    Strata run from the easiest to the hardest. What some may not have goes to the next easier ones.
+    Strata run from the lowest score to the highest. What some may not have goes to the next lower ones.
 
-    >>> limit_hardest(np.array([40, 30, 30]), np.array([940, 30, 30]), 100, power=0.7).tolist()
+    >>> limit_highest(np.array([40, 30, 30]), np.array([940, 30, 30]), power=0.7).tolist()
     [87, 5, 8]
     """
-    hardest = np.cumsum(sizes[::-1])
-    allowed = ((hardest / max(1, hardest[-1])) ** power * budget + 1e-9).astype(np.int64)
-    taken = np.minimum(np.cumsum(counts[::-1]), allowed)
-    lowered: IntArray = np.minimum(np.diff(taken, prepend=0)[::-1], sizes)
+    highest = np.cumsum(sizes[::-1])
+    allowed = ((highest / highest[-1]) ** power * counts.sum() + 1e-9).astype(np.int64)
+    lowered: IntArray = np.diff(np.minimum(np.cumsum(counts[::-1]), allowed), prepend=0)[::-1]
     return lowered
 
 
