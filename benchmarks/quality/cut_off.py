@@ -339,7 +339,7 @@ ROUND_2: dict[str, tuple[float, float]] = {
 AMONG = {"among 2.0": 2.0, "among 3.0": 3.0}  # the fourth round
 # The fifth and sixth round: the hardest share s gets at most s^a of the budget, with a fixed a or a = p^k.
 CAPS = {"cap 0.6": 0.6, "cap 0.7": 0.7, "cap 0.8": 0.8}
-LATE = {"cap p^2": 2, "cap p^3": 3, "cap p^4": 4}
+GROWING = {"cap p^2": 2, "cap p^3": 3, "cap p^4": 4}
 DRAWN = {"random p^4": 4.0}
 ARMS = {
     "tuning": (*DESIGNS,),
@@ -350,7 +350,7 @@ ARMS = {
     "third report": ("before", "rate 2.0"),
     "fourth tuning": ("before", "rate 2.0", *AMONG),
     "fifth tuning": ("before", *CAPS, *DRAWN),
-    "sixth tuning": ("before", *LATE),
+    "sixth tuning": ("before", *GROWING),
     "sixth networks": ("before", "cap p^4"),
     "sixth report": ("before", "cap p^4"),
 }
@@ -375,7 +375,7 @@ def choose(table: ScoreTable, keep: float, seed: int, arm: str) -> np.ndarray:
         return limit_highest(*given, power=CAPS.get(arm, power))
 
     with (
-        patch.object(sampling, "LATE", LATE.get(arm, np.inf)),  # p^inf is 0: the hardest may get all of it
+        patch.object(sampling, "LIMIT_POWER", GROWING.get(arm, np.inf)),  # p^inf is 0: the hardest may get all of it
         patch.object(sampling, "share_out", share),
         patch.object(sampling, "limit_highest", limit),
     ):
