@@ -26,9 +26,7 @@ MOST_OUTLIERS = 0.05  # of all samples; more of them are no outliers
 LEAST_END = 0.2  # of the outliers of a target, in its lowest and in its highest bin: wrong targets lie on both sides
 LEAST_APART = 0.75  # of the samples beyond half of the distance of outliers: a long tail thins out, wrong units do not
 _HARDEST = 10  # the highest scores over which mu is taken
-LIMIT_POWER = (
-    4  # with `cutoff="auto"`, the highest share s of the samples gets at most s^(pruned^4) of what strata share
-)
+LIMIT_POWER = 4  # by `cutoff="auto"` the highest share s of the samples gets at most s^(pruned^4) of what strata share
 
 
 @dataclass(frozen=True)
