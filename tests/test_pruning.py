@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_iris
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -134,6 +134,17 @@ def test_weak_models_are_not_asked_how_many_labels_are_wrong():
     assert too_weak_to_doubt(apart) is None
     unjudged = replace(apart, predictions=np.where(apart.column("label_issue") > 0, -1, apart.predictions))
     assert unseen.label_error_share(unjudged) == 0
+
+
+def test_models_that_judge_a_single_sample_flag_no_label():
+    X, y = load_iris(return_X_y=True)
+    X = X + np.linspace(0, 1e-3, len(X))[:, None]  # no copies, which would be judged together
+    wrong = np.where(np.arange(150) % 10 == 0, (y + 1) % 3, y)
+    one, several = (unseen.score(X, wrong, plan=plan, learner="logistic") for plan in ("leave_one_out", "folds:k=5"))
+    assert np.isnan(one.column("label_issue")).all()
+    assert np.isnan(unseen.label_error_share(one))
+    assert unseen.label_error_share(several) == pytest.approx(0.08, abs=0.03)
+    assert len(unseen.select(one, keep=0.5)) == 75
 
 
 def test_both_sides_find_what_was_learned_by_heart(noisy):

@@ -400,9 +400,8 @@ def label_error_share(table: ScoreTable | Pruned | Scored, coreset: Coreset | No
 
     Returns:
         The share; NaN where the models are too weak to doubt a label: they predict fewer than 75 % of the labels
-        rightly, or no more than the share of the largest class (`unseen.rules.registry.too_weak_to_doubt`). Samples
-        that no model judged are left out. It is 0 where each model judged a single sample, which tells nothing: see
-        where `label_issue` fails.
+        rightly, or no more than the share of the largest class (`unseen.rules.registry.too_weak_to_doubt`); and where
+        each model judged samples of one class, such as a single one. Samples that no model judged are left out.
 
     Raises:
         ArgumentError: the table has no score `label_issue`.

@@ -296,7 +296,7 @@ def describe_disagreement(table: ScoreTable, summary: Mapping[str, Any]) -> str:
 
     inside, outside = summary["label_errors_kept"], summary["label_errors_random"]
     if inside is None or outside is None:
-        return f"held-out disagreement unknown: {too_weak_to_doubt(table) or 'no model judged these samples'}"
+        return f"held-out disagreement unknown: {too_weak_to_doubt(table) or 'no model judged samples of two classes'}"
     return f"held-out disagreement {percent(inside)} in the coreset, {percent(outside)} in a random one"
 
 

@@ -89,7 +89,7 @@ def figures(facts: Facts) -> list[tuple[str, str]]:
         if np.isfinite(share):
             found.append((percent(share), f"of the labels contradicted by {table.exposure} models{inside}"))
         else:
-            why = too_weak_to_doubt(table) or "no model judged these samples"
+            why = too_weak_to_doubt(table) or "no model judged samples of two classes"
             found.append(("–", f"labels contradicted by models: not counted, since {why}"))
     if table is not None and facts.score is not None and len(table.folds) > 1:
         note = table.reliability_note(facts.score)

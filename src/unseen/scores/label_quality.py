@@ -165,11 +165,11 @@ class LabelIssue(Score):
 
     Cost: No more than the trainings of the plan, and one forward pass over the watch sets.
 
-    Fails: Classes with few samples in a watch set have imprecise thresholds. Where each model judges a single sample
-    (`leave_one_out` by a learner that is not in closed form, folds of one), no other class has a threshold, and nothing
-    is flagged: take `folds`. A weak model flags hard samples, and a bias of the model against a class looks like label
-    noise in that class. It has two values: a flag, not a ranking. With more than 12 classes, only the 12 most probable
-    ones of a sample are considered.
+    Fails: Classes with few samples in a watch set have imprecise thresholds. Where a model judges samples of one class,
+    such as a single one (`leave_one_out` by a learner that is not in closed form), no other class has a threshold, and
+    the value is NaN: take `folds`. A weak model flags hard samples, and a bias of the model against a class looks like
+    label noise in that class. It has two values: a flag, not a ranking. With more than 12 classes, only the 12 most
+    probable ones of a sample are considered.
     """
 
     name = "label_issue"
@@ -195,8 +195,10 @@ class LabelIssue(Score):
             state["own"][at], state["label"][at], state["count"][at] = np.exp(-loss), labels, 1
 
     def finish(self, state: State, side: Side) -> State:
-        """Return the flags, from the thresholds over all samples."""
+        """Return the flags, from the thresholds over all samples; NaN where these are of one class."""
         require(self, state["count"], 1)
+        if np.ptp(state["label"]) == 0:
+            return {"value": np.full(len(state["label"]), np.nan)}
         _, p = _confident(state["classes"], state["p"], state["own"], state["label"])
         return {"value": (p > state["own"]).astype(float)}
 
